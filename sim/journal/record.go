@@ -1,0 +1,243 @@
+// Package journal is the truth of a run: an ordered, hashed, zstd-compressed stream of records, one JSON object a line.
+// Utilization, queueing, cost, reports and explanations are folds over it.
+//
+// It belongs to the base layer: it knows names of things, not Kubernetes and not GPUs.
+package journal
+
+import "orrery/sim/units"
+
+// FormatVersion is the version of the record format. A reader refuses a newer major version.
+const FormatVersion = 1
+
+// Record is one line of the journal: an instant and a body of one of the types below.
+// On disk: {"t":<ns since time zero>,"k":"<Kind>",...fields of the body}.
+type Record struct {
+	At   units.Time
+	Body Body
+}
+
+// Body is the payload of a record. Kind is its stable name in the file.
+type Body interface{ Kind() string }
+
+// Run opens the journal.
+type Run struct {
+	Format    int               `json:"format"`
+	Scenario  string            `json:"scenario"`
+	Seed      uint64            `json:"seed"`
+	Epoch     string            `json:"epoch"` // RFC 3339 instant of time zero
+	Trace     string            `json:"trace,omitempty"`
+	Versions  map[string]string `json:"versions,omitempty"` // component → version, upstream modules included
+	Scheduler []string          `json:"profiles,omitempty"` // scheduler profile names
+}
+
+// Pool declares a node pool. It precedes its nodes.
+type Pool struct {
+	Pool         string `json:"pool"`
+	GPUModel     string `json:"gpu_model,omitempty"` // catalogue key
+	GPUsPerNode  int    `json:"gpus_per_node"`
+	SlotsPerGPU  int    `json:"slots_per_gpu"` // 1 = whole GPUs; n = n time-sliced replicas of each
+	CPUMilli     int64  `json:"cpu_milli"`
+	MemoryMiB    int64  `json:"memory_mib"`
+	ResourceName string `json:"resource,omitempty"` // extended resource, e.g. nvidia.com/gpu
+}
+
+// Node states.
+const (
+	NodeUp      = "up"      // schedulable capacity
+	NodeDown    = "down"    // exists, its devices are out of service
+	NodeRemoved = "removed" // gone
+)
+
+// Node announces a node's state. Its capacity counts as up or down until the next Node record of the same name.
+type Node struct {
+	Node  string `json:"node"`
+	Pool  string `json:"pool"`
+	State string `json:"state"`
+	GPUs  int    `json:"gpus"` // physical GPUs
+}
+
+// JobSubmit announces a job.
+type JobSubmit struct {
+	Job       string         `json:"job"`
+	Tenant    string         `json:"tenant,omitempty"`
+	Class     string         `json:"class,omitempty"` // size class or workload class, free text
+	Pods      int            `json:"pods"`
+	GPUs      units.MilliGPU `json:"gpus_milli"` // of the whole job
+	CPUMilli  int64          `json:"cpu_milli"`  // of the whole job
+	MemoryMiB int64          `json:"memory_mib"`
+	Priority  int32          `json:"priority,omitempty"`
+	Run       units.Duration `json:"run_ns"`            // length of the work; 0 = until the run ends
+	Outcome   string         `json:"outcome,omitempty"` // what the trace says will happen: succeeded, failed, killed
+}
+
+// JobPlaced says that for the first time all pods of the job are bound.
+type JobPlaced struct {
+	Job string `json:"job"`
+}
+
+// JobStart says that for the first time all pods of the job run (or have run).
+type JobStart struct {
+	Job string `json:"job"`
+}
+
+// JobRestart says that a pod of the job was lost and will be made again.
+type JobRestart struct {
+	Job    string         `json:"job"`
+	Pod    string         `json:"pod"`           // the lost pod
+	Reason string         `json:"reason"`        // preempted, evicted, node, …
+	Lost   units.Duration `json:"lost_ns"`       // progress thrown away
+	GPUs   units.MilliGPU `json:"gpus_milli"`    // of the lost pod: lost GPU-time = GPUs × Lost
+	New    string         `json:"new,omitempty"` // the replacement pod
+}
+
+// Job outcomes.
+const (
+	Succeeded = "succeeded"
+	Failed    = "failed"
+	Killed    = "killed"
+	Rejected  = "rejected" // the API refused it; never queued
+)
+
+// JobEnd closes a job. Jobs without one are running or pending when the run ends.
+type JobEnd struct {
+	Job     string `json:"job"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// PodCreate says a pod object exists and waits for the scheduler.
+type PodCreate struct {
+	Pod       string         `json:"pod"` // namespace/name
+	Job       string         `json:"job,omitempty"`
+	Profile   string         `json:"profile,omitempty"` // scheduler name
+	Priority  int32          `json:"priority,omitempty"`
+	GPUs      units.MilliGPU `json:"gpus_milli"`
+	Slots     int            `json:"slots"` // allocatable units asked
+	CPUMilli  int64          `json:"cpu_milli"`
+	MemoryMiB int64          `json:"memory_mib"`
+}
+
+// Attempt results.
+const (
+	Scheduled     = "scheduled"
+	Unschedulable = "unschedulable"
+	Error         = "error"
+)
+
+// Attempt is one scheduling cycle of one pod, in the scheduler's own words.
+type Attempt struct {
+	Pod       string   `json:"pod"`
+	N         int      `json:"n"` // 1-based
+	Result    string   `json:"result"`
+	Node      string   `json:"node,omitempty"`
+	Evaluated int      `json:"evaluated,omitempty"` // nodes looked at
+	Feasible  int      `json:"feasible,omitempty"`
+	Message   string   `json:"msg,omitempty"`
+	Plugins   []string `json:"plugins,omitempty"`   // that rejected, sorted
+	Nominated string   `json:"nominated,omitempty"` // node nominated by preemption
+}
+
+// Preempt says that the scheduler chose Victim to make room for By on Node.
+type Preempt struct {
+	Victim string `json:"victim"`
+	By     string `json:"by"`
+	Node   string `json:"node"`
+}
+
+// PodBind says the API accepted the binding.
+type PodBind struct {
+	Pod  string `json:"pod"`
+	Node string `json:"node"`
+}
+
+// Slot is one allocatable unit of a node: replica Replica of physical GPU Index. Whole GPUs have replica 0.
+type Slot struct {
+	Index   int            `json:"gpu"`
+	Replica int            `json:"replica,omitempty"`
+	Share   units.MilliGPU `json:"milli"`
+}
+
+// PodAssign gives devices to a pod; they are its own until PodRelease.
+type PodAssign struct {
+	Pod   string `json:"pod"`
+	Node  string `json:"node"`
+	Slots []Slot `json:"slots,omitempty"`
+}
+
+// PodStart says the pod's containers run.
+type PodStart struct {
+	Pod string `json:"pod"`
+}
+
+// PodTerminate says deletion of the pod has begun; it holds its devices until PodRelease.
+type PodTerminate struct {
+	Pod    string         `json:"pod"`
+	Reason string         `json:"reason"`
+	Grace  units.Duration `json:"grace_ns"`
+}
+
+// PodEnd says the pod's containers have stopped.
+type PodEnd struct {
+	Pod    string `json:"pod"`
+	Phase  string `json:"phase"` // Succeeded or Failed
+	Reason string `json:"reason,omitempty"`
+}
+
+// PodRelease returns the pod's devices.
+type PodRelease struct {
+	Pod  string `json:"pod"`
+	Node string `json:"node"`
+}
+
+// PodDelete says the pod object is gone.
+type PodDelete struct {
+	Pod string `json:"pod"`
+}
+
+// API is one committed write of the in-memory Kubernetes API.
+type API struct {
+	Verb   string `json:"verb"` // create, update, delete
+	Object string `json:"obj"`  // resource/namespace/name
+	Sub    string `json:"sub,omitempty"`
+	RV     uint64 `json:"rv"`
+}
+
+// Warn counts something a reader must know: skipped trace rows, fallbacks, clipped values.
+type Warn struct {
+	Code    string `json:"code"`
+	Message string `json:"msg"`
+	Count   int64  `json:"count,omitempty"`
+}
+
+// Why a run ended.
+const (
+	EndDrained = "drained" // trace exhausted and nothing left that can change
+	EndHorizon = "horizon" // the scenario's time limit
+)
+
+// End closes the journal of a whole run. A journal without it is not whole.
+type End struct {
+	Reason string `json:"reason"`
+}
+
+func (Run) Kind() string          { return "run" }
+func (Pool) Kind() string         { return "pool" }
+func (Node) Kind() string         { return "node" }
+func (JobSubmit) Kind() string    { return "job.submit" }
+func (JobPlaced) Kind() string    { return "job.placed" }
+func (JobStart) Kind() string     { return "job.start" }
+func (JobRestart) Kind() string   { return "job.restart" }
+func (JobEnd) Kind() string       { return "job.end" }
+func (PodCreate) Kind() string    { return "pod.create" }
+func (Attempt) Kind() string      { return "attempt" }
+func (Preempt) Kind() string      { return "preempt" }
+func (PodBind) Kind() string      { return "pod.bind" }
+func (PodAssign) Kind() string    { return "pod.assign" }
+func (PodStart) Kind() string     { return "pod.start" }
+func (PodTerminate) Kind() string { return "pod.terminate" }
+func (PodEnd) Kind() string       { return "pod.end" }
+func (PodRelease) Kind() string   { return "pod.release" }
+func (PodDelete) Kind() string    { return "pod.delete" }
+func (API) Kind() string          { return "api" }
+func (Warn) Kind() string         { return "warn" }
+func (End) Kind() string          { return "end" }
