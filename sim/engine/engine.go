@@ -71,6 +71,15 @@ type call struct {
 	latency units.Duration
 	fn      func()
 	done    chan struct{}
+
+	performed bool
+}
+
+// perform runs the call and releases its goroutine. Driver only.
+func (c *call) perform() {
+	c.fn()
+	c.performed = true
+	close(c.done)
 }
 
 // Params configures an Engine.
@@ -99,9 +108,10 @@ type Engine struct {
 	settled    []func()
 	timer      *time.Timer
 
-	mu      sync.Mutex
-	waiting []*call
-	wake    chan struct{}
+	mu        sync.Mutex
+	waiting   []*call
+	scheduled []*call // turned into events; driver only
+	wake      chan struct{}
 
 	progress *Progress
 }
@@ -225,11 +235,12 @@ func (e *Engine) Settle() {
 	if len(waiting) > 1 {
 		slices.SortStableFunc(waiting, func(a, b *call) int { return cmp.Compare(a.key, b.key) })
 	}
+	if len(e.scheduled) > 64 {
+		e.scheduled = slices.DeleteFunc(e.scheduled, func(c *call) bool { return c.performed })
+	}
 	for _, c := range waiting {
-		e.After(c.latency, PhaseObserve, c.key, func() {
-			c.fn()
-			close(c.done)
-		})
+		e.After(c.latency, PhaseObserve, c.key, c.perform)
+		e.scheduled = append(e.scheduled, c)
 	}
 	for _, fn := range e.settled {
 		fn()
@@ -263,6 +274,27 @@ func (e *Engine) Run(until units.Time) (drained bool, err error) {
 		e.heap.pop()
 		if err := e.execute(ev); err != nil {
 			return false, err
+		}
+	}
+}
+
+// Drain lets goroutines that still wait in the gate finish, at the current instant, so that the bubble can end. No
+// other events run any more.
+func (e *Engine) Drain() {
+	e.settled = nil
+	for {
+		synctest.Wait()
+		e.mu.Lock()
+		waiting := append(e.scheduled, e.waiting...)
+		e.scheduled, e.waiting = nil, nil
+		e.mu.Unlock()
+		if len(waiting) == 0 {
+			return
+		}
+		for _, c := range waiting {
+			if !c.performed {
+				c.perform()
+			}
 		}
 	}
 }

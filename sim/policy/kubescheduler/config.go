@@ -1,0 +1,146 @@
+package kubescheduler
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/validation"
+)
+
+// DefaultConfig is the configuration used when the scenario names none: upstream's defaults.
+const DefaultConfig = `apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+`
+
+// LoadConfig decodes a KubeSchedulerConfiguration strictly with upstream's own scheme, applies upstream's defaults and
+// validates it with upstream's validation. name appears in errors, which carry the line where it can be found.
+// All problems are returned, joined.
+func LoadConfig(name string, data []byte) (*config.KubeSchedulerConfiguration, error) {
+	obj, gvk, err := scheme.Codecs.UniversalDecoder().Decode(data, nil, nil)
+	if err != nil {
+		return nil, locate(name, data, err)
+	}
+	cfg, ok := obj.(*config.KubeSchedulerConfiguration)
+	if !ok {
+		return nil, fmt.Errorf("%s:1: kind %s is not a KubeSchedulerConfiguration: start the file with\n%s", name, gvk.Kind, DefaultConfig)
+	}
+	cfg.TypeMeta.APIVersion = gvk.GroupVersion().String() // as upstream's loader does
+	var errs []error
+	if e := validation.ValidateKubeSchedulerConfiguration(cfg); e != nil {
+		for _, err := range e.Errors() {
+			errs = append(errs, locate(name, data, err))
+		}
+	}
+	if len(cfg.Extenders) > 0 {
+		errs = append(errs, fmt.Errorf("%s:%d: extenders: HTTP extenders cannot take part in virtual time; "+
+			"remove the block, or compile the policy in as a scheduler plugin", name, lineOf(data, "extenders")))
+	}
+	return cfg, utilerrors.NewAggregate(errs)
+}
+
+var (
+	pathPattern = regexp.MustCompile(`(?:unknown field|duplicate field|key) "([^"]+)"|^([A-Za-z0-9_.\[\]]+): `)
+	linePattern = regexp.MustCompile(`line (\d+)`)
+)
+
+// locate rewrites an upstream decoding or validation error so that every problem carries file and line.
+func locate(name string, data []byte, err error) error {
+	msg := strings.TrimPrefix(err.Error(), "strict decoding error: ")
+	var out []string
+	for _, part := range strings.Split(msg, ", unknown field") {
+		if part != msg && !strings.Contains(part, "unknown field") {
+			part = "unknown field" + part
+		}
+		line := 1
+		if m := linePattern.FindStringSubmatch(part); m != nil {
+			line, _ = strconv.Atoi(m[1])
+		} else if m := pathPattern.FindStringSubmatch(part); m != nil {
+			line = lineOf(data, m[1]+m[2])
+		}
+		if strings.Contains(part, "unknown field") {
+			part += " (remove it, or check its spelling against the kubescheduler.config.k8s.io/v1 reference)"
+		}
+		out = append(out, fmt.Sprintf("%s:%d: %s", name, line, part))
+	}
+	return fmt.Errorf("%s", strings.Join(out, "\n"))
+}
+
+// lineOf returns the line of a path such as profiles[0].plugins.score in a YAML text: that of the deepest element of
+// the path that exists. 1 when nothing does.
+func lineOf(data []byte, path string) int {
+	var doc yaml.Node
+	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
+		return 1
+	}
+	node, line := doc.Content[0], 1
+	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		next := child(node, step)
+		if next == nil {
+			return line
+		}
+		node, line = next, next.Line
+	}
+	return line
+}
+
+func child(n *yaml.Node, step string) *yaml.Node {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == step {
+				v := n.Content[i+1]
+				if v.Kind == yaml.ScalarNode || len(v.Content) == 0 {
+					return n.Content[i] // the key's line is where the reader looks
+				}
+				return v
+			}
+		}
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(step); err == nil && i < len(n.Content) {
+			return n.Content[i]
+		}
+	}
+	return nil
+}
+
+// SetFeatureGates sets upstream feature gates for the process and returns a function that restores what they were. A
+// run owns its process, so this is called once before anything upstream is built. All unknown or locked gates are
+// reported at once.
+func SetFeatureGates(gates map[string]bool) (restore func(), err error) {
+	mutable := utilfeature.DefaultMutableFeatureGate
+	known := mutable.GetAll()
+	before := map[string]bool{}
+	var errs []error
+	for _, name := range sortedKeys(gates) {
+		if _, ok := known[featuregate.Feature(name)]; !ok {
+			errs = append(errs, fmt.Errorf("feature gate %q is unknown to Kubernetes %s: remove it, or check its spelling", name, KubernetesVersion))
+			continue
+		}
+		before[name] = mutable.Enabled(featuregate.Feature(name))
+	}
+	if len(errs) > 0 {
+		return nil, utilerrors.NewAggregate(errs)
+	}
+	if err := mutable.SetFromMap(gates); err != nil {
+		return nil, fmt.Errorf("setting feature gates: %w", err)
+	}
+	return func() { _ = mutable.SetFromMap(before) }, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

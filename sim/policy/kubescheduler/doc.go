@@ -1,0 +1,19 @@
+// Package kubescheduler runs the unmodified upstream kube-scheduler in lockstep with the engine.
+//
+// What decides is k8s.io/kubernetes/pkg/scheduler as it is: queue, plugins, preemption, binding cycle. What this
+// package adds is when it may run and where its nondeterminism goes:
+//
+//   - The engine grants one scheduling cycle at a time (ScheduleOne) while the scheduler's queue holds something, and
+//     waits for quiescence before anything else happens. A cycle occupies the scheduler for Latency.Attempt.
+//   - API calls go through the store's front and the engine's gate: they take Latency.API of virtual time and happen
+//     one after another, in an order that does not depend on Go's scheduler.
+//   - The queue's clock never returns one instant twice, so ties by time disappear. Its flush ticker is driven by the
+//     engine and ticks only while a pod is backing off.
+//   - Parallelism is 1, which makes the early stop of node filtering, and so the effect of percentageOfNodesToScore,
+//     a function of the input.
+//   - Upstream breaks two ties by Go's map order: which nodes preemption tries first, and which of several equally good
+//     nodes it picks. Both are settled through exported fields, see ties.go. Upstream's global math/rand is seeded by
+//     the run.
+//
+// Not covered: HTTP extenders (they would leave virtual time) are refused.
+package kubescheduler
