@@ -1,0 +1,177 @@
+// Package catalog holds what is known of GPUs, their prices and energy: embedded YAML, every figure with its unit,
+// source, date and confidence. A new entry is YAML alone, here or in a file of the user; figures that are not known
+// are absent, never guessed.
+package catalog
+
+import (
+	"embed"
+	"fmt"
+	"slices"
+	"strings"
+
+	"orrery/sim/strict"
+)
+
+// Pricing bases.
+const (
+	OnDemand   = "on-demand"
+	Spot       = "spot"
+	Reserved1Y = "reserved-1y"
+	Reserved3Y = "reserved-3y"
+)
+
+// Figure is a number with its provenance.
+type Figure struct {
+	Value      float64
+	Source     string // document, commit or page, with its date: "AWS EC2 on-demand …, 2026-07-20"
+	Date       string // YYYY, YYYY-MM or YYYY-MM-DD
+	Confidence string // high, medium or low
+	Note       string
+}
+
+// String gives the source of the figure for people.
+func (f Figure) String() string {
+	s := fmt.Sprintf("%s; confidence %s", f.Source, f.Confidence)
+	if f.Note != "" {
+		s += " (" + f.Note + ")"
+	}
+	return s
+}
+
+// GPU is a model of accelerator. Figures that are not known are nil.
+type GPU struct {
+	Key     string // lower-case name, unique in the catalogue
+	Vendor  string // nvidia, amd, intel or undisclosed
+	Product string // value of the product label that the vendor's feature discovery sets
+	Family  string
+	Aliases []string
+	// Resource is the extended resource a device plugin offers it as, e.g. nvidia.com/gpu.
+	Resource string
+	// Undisclosed marks a model that the publisher of a trace masked; see Note.
+	Undisclosed bool
+	Note        string
+	MemoryMiB   *Figure
+	TDPWatts    *Figure
+	IdleWatts   *Figure
+}
+
+// Price is a list price of one GPU for one hour, its share of the instance included.
+type Price struct {
+	GPU      string // key
+	Basis    string
+	USD      Figure // per GPU-hour
+	Provider string
+	Region   string
+	SKU      string
+	Default  bool
+}
+
+// Source says where the price comes from: provider, instance, region, list and date.
+func (p Price) Source() string {
+	parts := []string{p.Provider, p.SKU, p.Region}
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	if len(parts) == 0 {
+		return p.USD.String()
+	}
+	return strings.Join(parts, " ") + ": " + p.USD.String()
+}
+
+// Energy is the default energy figures.
+type Energy struct {
+	PUE       Figure // energy of the site ÷ energy of its IT equipment
+	USDPerKWh Figure
+}
+
+// Catalog is a loaded catalogue. It does not change after loading.
+type Catalog struct {
+	GPUs   []GPU   // in the order of the files
+	Prices []Price // in the order of the files
+	Energy Energy
+
+	byName map[string]int // lower-case key or alias → index into GPUs
+}
+
+// File is a catalogue file of the user.
+type File struct {
+	Name string
+	Data []byte
+}
+
+//go:embed nvidia.yaml others.yaml prices.yaml energy.yaml
+var embedded embed.FS
+
+// embeddedFiles is the explicit list of the shipped files, in loading order.
+var embeddedFiles = []string{"nvidia.yaml", "others.yaml", "prices.yaml", "energy.yaml"}
+
+// Load returns the embedded catalogue with the entries of extra files added. An entry of a later file replaces an
+// earlier one of the same key (GPU) or of the same GPU, basis, provider and region (price); within one file this is an
+// error. The error lists every problem of every file as file:line:column.
+func Load(extra ...File) (*Catalog, error) {
+	b := newBuilder()
+	for _, name := range embeddedFiles {
+		data, err := embedded.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the embedded catalogue: %w", err)
+		}
+		b.add(File{"catalog/" + name, data})
+	}
+	for _, f := range extra {
+		b.add(f)
+	}
+	return b.build()
+}
+
+// Lookup returns the GPU with the given key or alias; upper and lower case are the same. The error suggests names.
+func (c *Catalog) Lookup(name string) (GPU, error) {
+	if i, ok := c.byName[strings.ToLower(name)]; ok {
+		return c.GPUs[i], nil
+	}
+	var names []string
+	for _, g := range c.GPUs {
+		names = append(append(names, g.Key), g.Aliases...)
+	}
+	hint := strict.Suggest(name, names)
+	if !strings.HasPrefix(hint, "did you mean") {
+		hint = strict.Suggest(name, c.Keys())
+	}
+	return GPU{}, fmt.Errorf("GPU %q is not in the catalogue; %s", name, hint)
+}
+
+// Keys returns all keys, sorted.
+func (c *Catalog) Keys() []string {
+	keys := make([]string, len(c.GPUs))
+	for i, g := range c.GPUs {
+		keys[i] = g.Key
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Price returns the price of a GPU (by key) on a basis. With a provider it is that provider's (the one marked default,
+// else the first listed); without, the one marked default, else the only one. ok is false when there is none.
+func (c *Catalog) Price(gpu, basis, provider string) (price Price, ok bool) {
+	for _, p := range c.Prices {
+		if p.GPU != gpu || p.Basis != basis || provider != "" && p.Provider != provider {
+			continue
+		}
+		if p.Default {
+			return p, true
+		}
+		if !ok {
+			price, ok = p, true
+		}
+	}
+	return price, ok
+}
+
+// Providers returns the providers that have a price, sorted.
+func (c *Catalog) Providers() []string {
+	var list []string
+	for _, p := range c.Prices {
+		if p.Provider != "" && !slices.Contains(list, p.Provider) {
+			list = append(list, p.Provider)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
