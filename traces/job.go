@@ -23,7 +23,9 @@ type Header struct {
 	Generator string `json:"generator,omitempty"`
 	Importer  string `json:"importer,omitempty"` // format name and version of the importer
 	Skipped   []Skip `json:"skipped,omitempty"`  // rows of the source left out, and why
-	Jobs      int64  `json:"jobs,omitempty"`     // 0 = unknown (streaming)
+	// Notes say what an importer or a transformation changed or had to assume, one sentence each.
+	Notes []string `json:"notes,omitempty"`
+	Jobs  int64    `json:"jobs,omitempty"` // 0 = unknown (streaming)
 }
 
 // Units names the units of Job's fields for readers of the file.

@@ -1,0 +1,225 @@
+package traces
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Source is a stream of jobs in order of Submit.
+type Source interface {
+	// Header describes the trace. Its Skipped and Notes are complete once Next has returned io.EOF.
+	Header() Header
+	// Next returns the next job, io.EOF after the last, or an error after which the source is of no more use. What is
+	// wrong with the input is an *Errors that holds every problem of it, not only the first.
+	Next() (Job, error)
+	// Close frees what the source holds. It is safe to call it twice.
+	Close() error
+}
+
+// Canonical is the name of this package's own format.
+const Canonical = "canonical"
+
+// Options say how to open a trace.
+type Options struct {
+	Formats []Format          // importers to choose from besides the canonical format; formats.All()
+	Format  string            // name of the format; "" = find out from the first lines and the name
+	Set     map[string]string // options of the format, e.g. kalos=true
+	SkipBad bool              // leave malformed rows out and count them in Header.Skipped instead of failing
+}
+
+// Format is an importer of one dataset's files.
+type Format interface {
+	// Info describes the format. It is constant.
+	Info() Info
+	// Detect says whether a file looks like this format: path as the user gave it, head at most 64 KiB of its plain text.
+	Detect(path string, head []byte) bool
+	// Open reads the input. It may read all of it before it returns; it must not keep the reader after Close.
+	Open(in Input) (Source, error)
+}
+
+// Info describes a format.
+type Info struct {
+	Name     string // short, lower case, no spaces
+	Summary  string // one line
+	Licence  string // of the dataset
+	Citation string // paper and repository
+	Options  []Option
+}
+
+// Option is a setting of a format.
+type Option struct {
+	Key, Default string
+	Values       []string // allowed values; empty = any text
+	Meaning      string
+}
+
+// Input is what an importer reads.
+type Input struct {
+	Path    string            // as the user named it; for messages and for what a name gives away
+	Reader  io.Reader         // plain text, decompressed, no byte-order mark
+	Set     map[string]string // options; every key of Info.Options is there
+	SkipBad bool
+}
+
+// Open opens a trace file, compressed or not. The error is an *Errors.
+func Open(path string, opts Options) (Source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &Errors{Count: 1, Problems: []Problem{{File: path, Code: CodeIO, Message: err.Error(),
+			Fix: "name a file that is there and may be read"}}}
+	}
+	src, err := OpenReader(f, path, opts)
+	if err != nil {
+		return nil, alsoClose(err, f)
+	}
+	return &closing{src, []io.Closer{f}}, nil
+}
+
+// OpenReader is Open for a stream; name stands for the path.
+func OpenReader(r io.Reader, name string, opts Options) (Source, error) {
+	plain, closer, err := decompress(r)
+	if err != nil {
+		return nil, failed(readProblem(name, 0, err))
+	}
+	src, err := openPlain(plain, name, opts)
+	if err != nil {
+		return nil, alsoClose(err, closer)
+	}
+	return &closing{src, []io.Closer{closer}}, nil
+}
+
+// NewReader reads a canonical trace, compressed or not, strictly. name stands for the file in messages.
+func NewReader(r io.Reader, name string) (Source, error) {
+	return OpenReader(r, name, Options{Format: Canonical})
+}
+
+func openPlain(plain *bufio.Reader, name string, opts Options) (Source, error) {
+	in := Input{Path: name, Reader: plain, SkipBad: opts.SkipBad}
+	format, err := choose(plain, name, opts)
+	if err != nil {
+		return nil, err
+	}
+	if format == nil {
+		if len(opts.Set) > 0 {
+			return nil, failed(Problem{File: name, Code: CodeUnknown, Message: "the canonical format has no options",
+				Fix: "leave the format options out"})
+		}
+		return newCanonical(plain, name, opts.SkipBad)
+	}
+	if in.Set, err = settings(format.Info(), opts.Set); err != nil {
+		return nil, err
+	}
+	return format.Open(in)
+}
+
+// choose returns the importer to use, nil for the canonical format.
+func choose(plain *bufio.Reader, name string, opts Options) (Format, error) {
+	names := []string{Canonical}
+	for _, f := range opts.Formats {
+		names = append(names, f.Info().Name)
+	}
+	if opts.Format != "" {
+		i := slices.Index(names, opts.Format)
+		if i < 0 {
+			return nil, failed(Problem{File: name, Code: CodeUnknown, Message: fmt.Sprintf("unknown format %q", opts.Format),
+				Fix: "formats: " + strings.Join(names, ", ")})
+		}
+		if i == 0 {
+			return nil, nil
+		}
+		return opts.Formats[i-1], nil
+	}
+	return detect(plain, name, opts.Formats, names)
+}
+
+func detect(plain *bufio.Reader, name string, formats []Format, names []string) (Format, error) {
+	head, err := plain.Peek(headSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, failed(readProblem(name, 0, err))
+	}
+	if len(head) == 0 {
+		return nil, failed(Problem{File: name, Code: CodeEmpty, Message: "the file is empty", Fix: "name a trace file"})
+	}
+	if looksCanonical(head) {
+		return nil, nil
+	}
+	var found []Format
+	var foundNames []string
+	for _, f := range formats {
+		if f.Detect(name, head) {
+			found, foundNames = append(found, f), append(foundNames, f.Info().Name)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		line, _, _ := strings.Cut(string(head), "\n")
+		return nil, failed(Problem{File: name, Line: 1, Code: CodeFormat,
+			Message: fmt.Sprintf("no known format starts like this: %q", shorten(strings.TrimSpace(line))),
+			Fix:     "name the format: " + strings.Join(names, ", ")})
+	}
+	return nil, failed(Problem{File: name, Code: CodeFormat,
+		Message: "more than one format fits: " + strings.Join(foundNames, ", "), Fix: "name one of them"})
+}
+
+// settings completes the user's format options with the defaults and refuses what the format does not have.
+func settings(info Info, set map[string]string) (map[string]string, error) {
+	var errs Errors
+	out := map[string]string{}
+	var keys []string
+	for _, o := range info.Options {
+		keys = append(keys, o.Key)
+		out[o.Key] = o.Default
+		v, ok := set[o.Key]
+		if !ok {
+			continue
+		}
+		out[o.Key] = v
+		if len(o.Values) > 0 && !slices.Contains(o.Values, v) {
+			errs.Add(Problem{Code: CodeValue, Message: fmt.Sprintf("option %s of format %s is %q", o.Key, info.Name, v),
+				Fix: "write one of " + strings.Join(o.Values, ", ")})
+		}
+	}
+	for _, k := range sortedKeys(set) {
+		if !slices.Contains(keys, k) {
+			fix := fmt.Sprintf("format %s has no options", info.Name)
+			if len(keys) > 0 {
+				fix = "options: " + strings.Join(keys, ", ")
+			}
+			errs.Add(Problem{Code: CodeUnknown, Message: fmt.Sprintf("format %s has no option %q", info.Name, k), Fix: fix})
+		}
+	}
+	return out, errs.Err()
+}
+
+// failed is an *Errors of one problem.
+func failed(p Problem) error { return &Errors{Problems: []Problem{p}, Count: 1} }
+
+// alsoClose closes c after err and joins what that says, if anything.
+func alsoClose(err error, c io.Closer) error {
+	if also := c.Close(); also != nil {
+		return errors.Join(err, also)
+	}
+	return err
+}
+
+// closing closes more than the source itself.
+type closing struct {
+	Source
+	more []io.Closer
+}
+
+func (c *closing) Close() error {
+	err := c.Source.Close()
+	for _, m := range c.more {
+		err = errors.Join(err, m.Close())
+	}
+	c.more = nil
+	return err
+}
