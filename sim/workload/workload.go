@@ -1,0 +1,325 @@
+// Package workload runs jobs as state machines: a job is submitted, its pods are created, bound, started; they end as
+// the trace says, or are lost (preempted, evicted, node gone) and made again; what was lost is counted.
+//
+// It knows no Kubernetes: pods reach the cluster through the Cluster interface, and the cluster tells what became of
+// them through the Pod… methods. Everything runs on the driver goroutine.
+package workload
+
+import (
+	"fmt"
+
+	"orrery/sim/engine"
+	"orrery/sim/journal"
+	"orrery/sim/plan"
+	"orrery/sim/units"
+)
+
+// Pod is one incarnation of one pod of a job.
+type Pod struct {
+	Name  string // unique in the namespace; the first incarnation is <job>-<index>, later ones <job>-<index>-r<n>
+	Index int
+	Spec  plan.Pod
+	Job   *plan.Job
+
+	job     *job
+	started bool
+	since   units.Time // start of the current stretch of work
+	working bool
+	gone    bool // ended or being deleted by us: nothing that happens to it matters to the job any more
+}
+
+// Key returns namespace/name.
+func (p *Pod) Key() string { return p.Job.Namespace + "/" + p.Name }
+
+// Work is what the pod's containers will do from now on: how long, and how that ends. It is physics: no controller may
+// see it.
+type Work struct {
+	// Ends is false when the containers run until they are stopped.
+	Ends    bool
+	Left    units.Duration
+	Outcome string // journal.Succeeded or journal.Failed
+}
+
+// Cluster is where pods live. Its methods are called on the driver goroutine.
+type Cluster interface {
+	// CreatePod makes the pod object. An error means the API refused it; its text is for people.
+	CreatePod(*Pod) error
+	// DeletePod begins the deletion of a pod that exists; reason appears in the journal.
+	DeletePod(p *Pod, reason string)
+	// SetWork says what a running pod's containers do from now on; it may change while the pod runs.
+	SetWork(*Pod, Work)
+}
+
+// Params configures a Tracker.
+type Params struct {
+	Engine  *engine.Engine
+	Cluster Cluster
+	Record  func(journal.Body)
+	Pods    plan.Pods
+}
+
+// Tracker holds all live jobs. Finished ones leave no trace in memory.
+type Tracker struct {
+	p    Params
+	pods map[string]*Pod // live incarnations by key
+	jobs int
+}
+
+// job is a live job.
+type job struct {
+	plan.Job
+	pods      []*Pod // current incarnation by index; nil once succeeded
+	left      int    // pods that have not succeeded
+	unplaced  int    // pods of which no incarnation was bound so far
+	unstarted int    // pods of which no incarnation ran so far
+	placed    []bool // by index: some incarnation was bound
+	ran       []bool // by index: some incarnation ran
+	saved     []units.Duration
+	restarts  []int
+	kill      *engine.Event
+	ended     bool
+}
+
+// New returns an empty tracker.
+func New(p Params) *Tracker { return &Tracker{p: p, pods: map[string]*Pod{}} }
+
+// Live returns the number of jobs that have not ended.
+func (t *Tracker) Live() int { return t.jobs }
+
+// Lookup returns the live pod with the key namespace/name, or nil.
+func (t *Tracker) Lookup(key string) *Pod { return t.pods[key] }
+
+// Submit announces a job and creates its pods.
+func (t *Tracker) Submit(pj plan.Job) {
+	n := len(pj.Pods)
+	j := &job{Job: pj, pods: make([]*Pod, n), left: n, unplaced: n, unstarted: n,
+		placed: make([]bool, n), ran: make([]bool, n),
+		saved: make([]units.Duration, n), restarts: make([]int, n)}
+	rec := journal.JobSubmit{Job: pj.Name, Tenant: pj.Tenant, Class: pj.Class, Pods: n, GPUs: pj.GPUs(),
+		Run: pj.Run, Outcome: pj.Outcome}
+	for _, p := range pj.Pods {
+		rec.CPUMilli += p.CPUMilli
+		rec.MemoryMiB += p.MemoryMiB
+	}
+	t.p.Record(rec)
+	t.jobs++
+	for i := range pj.Pods {
+		if err := t.create(j, i); err != nil {
+			t.end(j, journal.Rejected, err.Error())
+			return
+		}
+	}
+}
+
+func (t *Tracker) create(j *job, i int) error {
+	p := &Pod{Name: fmt.Sprintf("%s-%d", j.Name, i), Index: i, Spec: j.Job.Pods[i], Job: &j.Job, job: j}
+	if r := j.restarts[i]; r > 0 {
+		p.Name += fmt.Sprintf("-r%d", r)
+	}
+	j.pods[i] = p
+	t.pods[p.Key()] = p
+	if err := t.p.Cluster.CreatePod(p); err != nil {
+		delete(t.pods, p.Key())
+		j.pods[i] = nil
+		return err
+	}
+	return nil
+}
+
+// PodBound says that the pod has a node.
+func (t *Tracker) PodBound(p *Pod) {
+	j := p.job
+	if p.gone || j.placed[p.Index] {
+		return
+	}
+	j.placed[p.Index] = true
+	if j.unplaced--; j.unplaced == 0 {
+		t.p.Record(journal.JobPlaced{Job: j.Name})
+	}
+}
+
+// PodStarted says that the pod's containers run.
+func (t *Tracker) PodStarted(p *Pod) {
+	if p.gone || p.started {
+		return
+	}
+	p.started = true
+	j := p.job
+	if !j.ran[p.Index] {
+		j.ran[p.Index] = true
+		if j.unstarted--; j.unstarted == 0 {
+			t.p.Record(journal.JobStart{Job: j.Name})
+		}
+	}
+	if !t.p.Pods.StartTogether {
+		t.work(p)
+		return
+	}
+	for _, q := range j.pods {
+		if q == nil || !q.started || q.gone {
+			return // the barrier: someone is missing
+		}
+	}
+	for _, q := range j.pods {
+		t.work(q)
+	}
+}
+
+// work lets the pod's containers do the rest of the job's work.
+func (t *Tracker) work(p *Pod) {
+	j := p.job
+	p.working, p.since = true, t.p.Engine.Now()
+	if j.Forever {
+		return
+	}
+	left := max(j.Run-j.saved[p.Index], 0)
+	if j.Outcome != journal.Killed {
+		t.p.Cluster.SetWork(p, Work{Ends: true, Left: left, Outcome: j.Outcome})
+		return
+	}
+	// A kill comes from outside the containers: the user deletes the job when the first pod's time has come.
+	if at := p.since.Add(left); j.kill == nil || !j.kill.Pending() || at < j.kill.At() {
+		t.p.Engine.Cancel(j.kill)
+		j.kill = t.p.Engine.At(at, engine.PhaseRelease, "kill "+j.Name, func() { t.end(j, journal.Killed, "") })
+	}
+}
+
+// PodEnded says that the pod's containers have stopped by themselves: phase is Succeeded or Failed.
+func (t *Tracker) PodEnded(p *Pod, phase, reason string) {
+	if p.gone {
+		return
+	}
+	switch {
+	case phase == "Succeeded":
+		j := p.job
+		p.gone = true
+		j.pods[p.Index] = nil
+		if j.left--; j.left == 0 {
+			t.end(j, journal.Succeeded, "")
+		}
+	case reason == "":
+		p.gone = true
+		p.job.pods[p.Index] = nil
+		t.end(p.job, journal.Failed, "")
+	default: // the kubelet refused it, the node failed: not the work's own end
+		t.lost(p, reason)
+	}
+}
+
+// PodGone says that the pod object has disappeared. When nobody asked for that on the job's behalf, the pod is lost.
+func (t *Tracker) PodGone(p *Pod, reason string) {
+	delete(t.pods, p.Key())
+	if !p.gone {
+		t.lost(p, reason)
+	}
+}
+
+// PodStopped says that the containers stop because the pod is being deleted by someone else; the work ends here.
+func (t *Tracker) PodStopped(p *Pod, reason string) {
+	if !p.gone {
+		t.lost(p, reason)
+	}
+}
+
+// lost throws away what was not saved and makes the pod again, or ends the job.
+func (t *Tracker) lost(p *Pod, reason string) {
+	j := p.job
+	p.gone = true
+	members := []*Pod{p}
+	gpus := p.Spec.GPUs
+	if t.p.Pods.StartTogether {
+		// The others cannot go on without it: all return to the last saved state and wait.
+		for _, q := range j.pods {
+			if q != nil && q != p && q.working {
+				members = append(members, q)
+				gpus += q.Spec.GPUs
+			}
+		}
+	}
+	var lost units.Duration
+	for _, q := range members {
+		lost = max(lost, t.rewind(q))
+		if q != p {
+			t.p.Cluster.SetWork(q, Work{})
+		}
+	}
+	t.p.Engine.Cancel(j.kill)
+	rec := journal.JobRestart{Job: j.Name, Pod: p.Key(), Reason: reason, Lost: lost, GPUs: gpus}
+	if t.p.Pods.Restart == plan.RestartNever {
+		t.p.Record(rec)
+		j.pods[p.Index] = nil
+		t.end(j, journal.Killed, reason)
+		return
+	}
+	j.restarts[p.Index]++
+	rec.New = fmt.Sprintf("%s/%s-%d-r%d", j.Namespace, j.Name, p.Index, j.restarts[p.Index])
+	t.p.Record(rec)
+	t.rearmKill(j)
+	// The replacement is a new write to the API: an event of its own, after whatever reported the loss.
+	t.p.Engine.After(0, engine.PhaseArrive, "restart "+j.Name, func() {
+		if j.ended {
+			return
+		}
+		if err := t.create(j, p.Index); err != nil {
+			t.end(j, journal.Killed, "replacement refused: "+err.Error())
+		}
+	})
+}
+
+// rearmKill sets the kill timer for the members that still work after one was lost.
+func (t *Tracker) rearmKill(j *job) {
+	if j.Outcome != journal.Killed || j.Forever {
+		return
+	}
+	for _, q := range j.pods {
+		if q == nil || !q.working || q.gone {
+			continue
+		}
+		at := max(q.since.Add(max(j.Run-j.saved[q.Index], 0)), t.p.Engine.Now())
+		if !j.kill.Pending() || at < j.kill.At() {
+			t.p.Engine.Cancel(j.kill)
+			j.kill = t.p.Engine.At(at, engine.PhaseRelease, "kill "+j.Name, func() { t.end(j, journal.Killed, "") })
+		}
+	}
+}
+
+// rewind stops the pod's work, keeps what a checkpoint saved and returns what is lost.
+func (t *Tracker) rewind(p *Pod) units.Duration {
+	if !p.working {
+		return 0
+	}
+	p.working = false
+	j := p.job
+	progress := j.saved[p.Index] + t.p.Engine.Now().Sub(p.since)
+	if c := t.p.Pods.CheckpointInterval; c > 0 {
+		j.saved[p.Index] = max(j.saved[p.Index], progress/c*c)
+	}
+	return progress - j.saved[p.Index]
+}
+
+// end closes the job and deletes the pods that are still there.
+func (t *Tracker) end(j *job, outcome, reason string) {
+	if j.ended {
+		return
+	}
+	j.ended = true
+	t.jobs--
+	t.p.Engine.Cancel(j.kill)
+	t.p.Record(journal.JobEnd{Job: j.Name, Outcome: outcome, Reason: reason})
+	why := "job " + outcome
+	for i, p := range j.pods {
+		if p == nil || p.gone {
+			continue
+		}
+		p.gone = true
+		j.pods[i] = nil
+		t.p.Cluster.DeletePod(p, why)
+	}
+}
+
+// Drop ends the job of a pod that the scheduler could not place, when the plan says so.
+func (t *Tracker) Drop(p *Pod, message string) {
+	if !p.gone {
+		t.end(p.job, journal.Killed, message)
+	}
+}
