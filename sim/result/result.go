@@ -157,8 +157,11 @@ type Pool struct {
 	Nodes, GPUs                int64
 	CapacityHours, UsedHours   float64
 	IdleHours, DownHours       float64
+	NodeHours                  float64 // node·hours in existence, up or down
+	CPUMilli, MemoryMiB        int64   // of one node
 	USDPerGPUHour              float64
 	TotalUSD, UsedUSD, IdleUSD float64
+	DownUSD                    float64 // TotalUSD − UsedUSD − IdleUSD, of a pool with GPUs
 	PriceSource                string
 	IdleWatts, BusyWatts       float64 // per GPU, as assumed
 	IdleWattsSrc, BusyWattsSrc string
@@ -180,6 +183,14 @@ type Tenant struct {
 	Jobs, Completed, Pending, Preempt int64
 	GPUHours, LostGPUHours, USD       float64
 	Wait                              Distribution
+	// ByPool is GPUHours split by the pool of the nodes, pools without any left out, in the order of Data.Pools.
+	ByPool []PoolHours
+}
+
+// PoolHours is GPU time owned in one pool.
+type PoolHours struct {
+	Pool     string
+	GPUHours float64
 }
 
 // Size is the account of all jobs that ask the same number of GPUs.
@@ -191,7 +202,8 @@ type Size struct {
 }
 
 // Series are step functions sampled at fixed instants: each value is the time average over its bin, so that areas are
-// exact however coarse the bins are. All slices have the same length as T.
+// exact however coarse the bins are. The last bin ends with the run: its average is over the part the run covers. All
+// slices up to PendingGPUs have the same length as T.
 type Series struct {
 	T                                                     []float64 // bin start, seconds
 	Bin                                                   float64   // bin width, seconds
