@@ -1,0 +1,53 @@
+# Orrery: developers' entry points. `make help` lists them.
+GO      ?= go
+BIN     := bin/orrery
+OUT     ?= out/demo
+SEED    ?= 1
+LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
+
+.PHONY: help build demo test race lint fmt fuzz bench golden update-golden verify clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/orrery
+	$(GO) build -trimpath -o $(BIN) ./cmd/orrery
+
+demo: build ## build, run the embedded demo scenario and name its report
+	@rm -rf $(OUT)
+	$(BIN) run demo --seed $(SEED) --out $(OUT)
+
+test: ## all tests (the browser test needs Chromium and is skipped without it)
+	$(GO) test ./...
+
+race: ## tests of the packages without Kubernetes under the race detector
+	$(GO) test -race $$($(GO) list ./... | grep -v -e /sim/kube -e /sim/kwok -e /sim/policy -e '^orrery/sim$$' -e /cmd/)
+
+lint: ## formatting, vet and golangci-lint
+	@test -z "$$(gofmt -l cmd sim scenarios traces reports)" || { gofmt -l cmd sim scenarios traces reports; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(LINTER) run ./...
+
+fmt: ## format the code
+	gofmt -w cmd sim scenarios traces reports
+
+FUZZTIME ?= 30s
+fuzz: ## run every fuzz target for FUZZTIME
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd sim scenarios traces reports | xargs -n1 dirname | sort -u); do \
+		for f in $$(grep -h -o '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "$$pkg $$f"; $(GO) test ./$$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+
+bench: ## the figures of the README, as ratios within one run
+	$(GO) test ./sim/bench -run '^$$' -bench . -benchtime 1x -timeout 60m
+
+golden: ## check that golden files are what the code writes
+	$(GO) test ./... -run 'Script|Golden'
+
+update-golden: ## rewrite golden files; read the diff line by line before committing
+	$(GO) test ./sim/... ./scenarios/... ./traces/... ./reports/... -run 'Script|Golden' -rewrite -update
+
+verify: lint test ## what CI runs
+	@test -z "$$(git status --porcelain)" || { git status --short; echo 'the tree is dirty'; exit 1; }
+
+clean: ## remove what was built
+	rm -rf bin out
