@@ -74,8 +74,8 @@ type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
-// readProblem turns an error of the underlying reader into a problem: cut off, damaged, or not readable.
-func readProblem(file string, line int, err error) Problem {
+// ReadProblem turns an error of the underlying reader into a problem: cut off, damaged, or not readable.
+func ReadProblem(file string, line int, err error) Problem {
 	p := Problem{File: file, Line: line, Code: CodeIO, Message: "reading failed: " + err.Error(), Fix: "check the file"}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):

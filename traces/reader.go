@@ -39,7 +39,7 @@ func newCanonical(in *bufio.Reader, file string, skipBad bool) (Source, error) {
 		return nil, failed(Problem{File: file, Code: CodeEmpty, Message: "the file is empty",
 			Fix: "a trace starts with a header line; an interrupted copy may have left nothing"})
 	case err != nil:
-		return nil, failed(readProblem(file, 1, err))
+		return nil, failed(ReadProblem(file, 1, err))
 	case line == nil:
 		return nil, failed(c.tooLong())
 	}
@@ -144,7 +144,7 @@ func (c *canonical) read() (Job, []Problem) {
 // end turns what ended the reading into the final error: io.EOF when the file is whole.
 func (c *canonical) end(err error) error {
 	if err != io.EOF {
-		return failed(readProblem(c.file, c.line+1, err))
+		return failed(ReadProblem(c.file, c.line+1, err))
 	}
 	if want := c.header.Jobs; want > 0 && want != c.records {
 		return failed(Problem{File: c.file, Line: c.line, Code: CodeTruncated,

@@ -84,7 +84,7 @@ func Open(path string, opts Options) (Source, error) {
 func OpenReader(r io.Reader, name string, opts Options) (Source, error) {
 	plain, closer, err := decompress(r)
 	if err != nil {
-		return nil, failed(readProblem(name, 0, err))
+		return nil, failed(ReadProblem(name, 0, err))
 	}
 	src, err := openPlain(plain, name, opts)
 	if err != nil {
@@ -140,7 +140,7 @@ func choose(plain *bufio.Reader, name string, opts Options) (Format, error) {
 func detect(plain *bufio.Reader, name string, formats []Format, names []string) (Format, error) {
 	head, err := plain.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, failed(readProblem(name, 0, err))
+		return nil, failed(ReadProblem(name, 0, err))
 	}
 	if len(head) == 0 {
 		return nil, failed(Problem{File: name, Code: CodeEmpty, Message: "the file is empty", Fix: "name a trace file"})
@@ -222,4 +222,21 @@ func (c *closing) Close() error {
 	}
 	c.more = nil
 	return err
+}
+
+// ReadPlain opens a file that belongs to a dataset but holds no jobs, such as a list of nodes, and hands its plain text
+// to read. The error is an *Errors.
+func ReadPlain(path string, read func(Input) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return failed(Problem{File: path, Code: CodeIO, Message: err.Error(), Fix: "name a file that is there and may be read"})
+	}
+	plain, closer, err := decompress(f)
+	if err != nil {
+		return alsoClose(failed(ReadProblem(path, 0, err)), f)
+	}
+	if err := read(Input{Path: path, Reader: plain}); err != nil {
+		return alsoClose(alsoClose(err, closer), f)
+	}
+	return errors.Join(closer.Close(), f.Close())
 }
