@@ -1,0 +1,305 @@
+package reports
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"orrery/sim/result"
+)
+
+// rule derives one finding from the numbers; ok is false where it has nothing to say.
+type rule struct {
+	name string
+	find func(d *result.Data) (level Level, text string, ok bool)
+}
+
+// rules is the explicit list of rules, most important first. Each speaks about numbers of its own, so that no two
+// findings can contradict each other.
+func rules() []rule {
+	return []rule{
+		{"expectations", findExpectations},
+		{"use", findUse},
+		{"idle", findIdle},
+		{"waits", findWaits},
+		{"end", findEnd},
+		{"cost", findCost},
+		{"down", findDown},
+		{"lost", findLost},
+		{"rejected", findRejected},
+		{"repeatable", findRepeatable},
+	}
+}
+
+// Findings applies every rule.
+func Findings(d *result.Data) []Finding {
+	var out []Finding
+	for _, r := range rules() {
+		if level, text, ok := r.find(d); ok {
+			out = append(out, Finding{r.name, level, text})
+		}
+	}
+	return out
+}
+
+// inService is the GPU time that could have been used, in GPU-hours.
+func inService(g *result.GPU) float64 { return max(0, clean(g.CapacityHours)-clean(g.DownHours)) }
+
+// idleWhileWaiting is the idle GPU time that waiting pods asked for, in GPU-hours.
+func idleWhileWaiting(g *result.GPU) float64 {
+	return clean(g.IdleFragmentedHours) + clean(g.IdleWaitingHours)
+}
+
+func findExpectations(d *result.Data) (Level, string, bool) {
+	all := d.Summary.Expectations
+	if len(all) == 0 {
+		return Info, "", false
+	}
+	var missed []string
+	for _, e := range all {
+		if !e.Met {
+			missed = append(missed, missedText(e))
+		}
+	}
+	if len(missed) == 0 {
+		if len(all) == 1 {
+			return Good, "The scenario's one expectation was met.", true
+		}
+		return Good, fmt.Sprintf("All %d expectations of the scenario were met.", len(all)), true
+	}
+	n := len(missed)
+	const shown = 3
+	more := ""
+	if n > shown {
+		missed, more = missed[:shown], fmt.Sprintf("; and %d more", n-shown)
+	}
+	return Bad, fmt.Sprintf("%d of %s %s missed: %s%s.", n, plural(int64(len(all)), "expectation"), was(int64(n)),
+		strings.Join(missed, "; "), more), true
+}
+
+// missedText says how one expectation was missed, with enough digits that the two numbers differ.
+func missedText(e result.Expectation) string {
+	compare := func(word string, bound float64) string {
+		v, b := strconv.FormatFloat(e.Value, 'g', 6, 64), strconv.FormatFloat(bound, 'g', 6, 64)
+		if v == b {
+			v, b = rawNumber(e.Value), rawNumber(bound)
+		}
+		return fmt.Sprintf("%s is %s, %s %s", e.Path, v, word, b)
+	}
+	switch {
+	case !finite(e.Value):
+		return e.Path + " has no value"
+	case e.Min != nil && finite(*e.Min) && e.Value < *e.Min:
+		return compare("less than", *e.Min)
+	case e.Max != nil && finite(*e.Max) && e.Value > *e.Max:
+		return compare("more than", *e.Max)
+	}
+	return e.Path + " is " + rawNumber(e.Value)
+}
+
+func findUse(d *result.Data) (Level, string, bool) {
+	g := &d.Summary.GPU
+	switch {
+	case g.CapacityHours <= 0 && g.Devices <= 0:
+		return Info, "The cluster has no GPUs.", true
+	case g.CapacityHours <= 0:
+		return Info, "No time passed in the run, so no GPU time could be used.", true
+	case inService(g) <= 0:
+		return Bad, "All GPUs were out of service for the whole run.", true
+	case g.UsedHours <= 0:
+		return Warn, fmt.Sprintf("No GPU was used: all %s GPU-hours in service were idle.",
+			FormatNumber(inService(g))), true
+	}
+	share := ratio(g.UsedHours, inService(g))
+	level := Info
+	if share >= 0.8 { // a common target for shared training clusters; it only colours the finding
+		level = Good
+	}
+	return level, fmt.Sprintf("The cluster was %s used: %s of %s GPU-hours in service.", FormatShare(share),
+		FormatNumber(g.UsedHours), FormatNumber(inService(g))), true
+}
+
+func findIdle(d *result.Data) (Level, string, bool) {
+	g := &d.Summary.GPU
+	service, idle := inService(g), clean(g.IdleHours)
+	if service <= 0 || g.UsedHours <= 0 && idleWhileWaiting(g) <= 0 {
+		return Info, "", false // findUse has said all there is
+	}
+	if idle <= 0 {
+		return Good, "No GPU in service was ever idle.", true
+	}
+	waiting := idleWhileWaiting(g)
+	if waiting <= 0 {
+		return Info, fmt.Sprintf("The idle GPU time (%s) was idle only because nothing asked for it.",
+			FormatShare(ratio(idle, service))), true
+	}
+	text := oneIn(ratio(waiting, service), "GPU-hour") + " was idle while jobs waited, " + idleCause(g)
+	if none := clean(g.IdleNoDemandHours); none > 0 {
+		text += fmt.Sprintf(" Another %s was idle because nothing asked for it.", FormatShare(ratio(none, service)))
+	}
+	if g.IdleFragmentedHours > 0 && len(d.Reasons) > 0 && d.Reasons[0].PodHours > 0 && d.Reasons[0].Message != "" {
+		text += " The verdict pods waited under longest: “" + clip(d.Reasons[0].Message, 140) + "”."
+	}
+	level := Warn
+	if ratio(waiting, service) < 0.02 { // below this the scheduler's own delay explains it
+		level = Info
+	}
+	return level, text, true
+}
+
+// idleCause explains GPU time that was idle though asked for.
+func idleCause(g *result.GPU) string {
+	const nowhere = "because the scheduler could fit the waiting pods nowhere."
+	const between = "because pods waited for their first or next scheduling attempt."
+	frag, wait := clean(g.IdleFragmentedHours), clean(g.IdleWaitingHours)
+	switch {
+	case wait <= 0:
+		return nowhere
+	case frag <= 0:
+		return between
+	case frag >= wait:
+		return "mostly (" + FormatShare(ratio(frag, frag+wait)) + " of it) " + nowhere
+	}
+	return "mostly (" + FormatShare(ratio(wait, frag+wait)) + " of it) " + between
+}
+
+func findWaits(d *result.Data) (Level, string, bool) {
+	j, w := &d.Summary.Jobs, &d.Summary.QueueWait
+	switch {
+	case j.Submitted <= 0:
+		return Info, "No job was submitted.", true
+	case w.Count <= 0 && j.Submitted == j.Rejected:
+		return Bad, "", false // findRejected says it
+	case w.Count <= 0:
+		return Bad, "No job was ever placed.", true
+	}
+	text := waitText(w)
+	if j.Pending > 0 {
+		text += fmt.Sprintf(" (Without the %s never placed.)", plural(j.Pending, "job"))
+	}
+	return Info, text, true
+}
+
+// waitText describes a distribution of waits. Percentiles are values of the sample: at least one in a hundred waited
+// P99 or longer.
+func waitText(w *result.Distribution) string {
+	n := FormatCount(float64(w.Count))
+	switch {
+	case w.Count == 1:
+		return "The one job placed waited " + FormatDuration(w.P50) + "."
+	case w.Max <= 0:
+		return "None of the " + n + " jobs placed had to wait."
+	case w.P50 == w.Max:
+		return "Of the " + n + " jobs placed, half or more waited " + FormatDuration(w.Max) + ", the longest wait."
+	case w.Count < 100:
+		return fmt.Sprintf("The median job waited %s, the unluckiest %s (%s jobs placed).", FormatDuration(w.P50),
+			FormatDuration(w.Max), n)
+	case w.P99 == w.P50:
+		return fmt.Sprintf("At least 99 in 100 jobs waited %s or less, the unluckiest %s (%s jobs placed).",
+			FormatDuration(w.P99), FormatDuration(w.Max), n)
+	}
+	return fmt.Sprintf("The median job waited %s, one in a hundred %s or longer, the unluckiest %s (%s jobs placed).",
+		FormatDuration(w.P50), FormatDuration(w.P99), FormatDuration(w.Max), n)
+}
+
+func findEnd(d *result.Data) (Level, string, bool) {
+	s, j := &d.Summary, &d.Summary.Jobs
+	if j.Submitted <= 0 {
+		return Info, "", false // findWaits has said it
+	}
+	open := j.Pending + j.Running
+	var state []string
+	if j.Running > 0 {
+		state = append(state, plural(j.Running, "job")+" "+was(j.Running)+" still running")
+	}
+	if j.Pending > 0 {
+		state = append(state, plural(j.Pending, "job")+" had never been placed")
+	}
+	never := ""
+	if j.NeverSchedulable > 0 {
+		never = fmt.Sprintf(" %s can never run: more than any node has.", plural(j.NeverSchedulable, "job"))
+	}
+	after := FormatDuration(s.SimulatedSeconds)
+	switch {
+	case s.EndReason == "horizon" && open > 0:
+		return Warn, fmt.Sprintf("When the time limit of %s ended the run, %s.%s", after,
+			strings.Join(state, " and "), never), true
+	case s.EndReason == "horizon":
+		return Info, "The time limit of " + after + " ended the run; every job had ended by then.", true
+	case j.Pending > 0:
+		return Warn, fmt.Sprintf("After %s nothing could change any more, but %s.%s", after,
+			strings.Join(state, " and "), never), true
+	case j.Running > 0:
+		return Info, fmt.Sprintf("After %s nothing could change any more; %s, as the trace gives no end.", after,
+			strings.Join(state, " and ")), true
+	}
+	return Info, "", false
+}
+
+func findCost(d *result.Data) (Level, string, bool) {
+	c, g := &d.Summary.Cost, &d.Summary.GPU
+	unpriced := ""
+	if c.Unpriced > 0 {
+		unpriced = fmt.Sprintf(" %s of a model without a price %s as $0, so the real cost is higher.",
+			plural(c.Unpriced, "GPU"), map[bool]string{true: "counts", false: "count"}[c.Unpriced == 1])
+	}
+	switch {
+	case c.TotalUSD <= 0 && c.Unpriced > 0:
+		return Warn, "The cost is not known: no price is given for " + plural(c.Unpriced, "GPU") + ".", true
+	case c.TotalUSD <= 0:
+		return Info, "", false
+	case c.UsedUSD+c.IdleUSD+c.DownUSD <= 0:
+		return Info, "The run cost " + FormatUSD(c.TotalUSD) + ", none of it for GPUs." + unpriced, true
+	case c.IdleUSD <= 0:
+		return Info, "The run cost " + FormatUSD(c.TotalUSD) + "; none of it bought idle GPUs." + unpriced, true
+	}
+	text := fmt.Sprintf("%s of %s (%s) bought idle GPUs", FormatUSD(c.IdleUSD), FormatUSD(c.TotalUSD),
+		FormatShare(ratio(c.IdleUSD, c.TotalUSD)))
+	if g.UsedHours > 0 {
+		text += fmt.Sprintf("; a used GPU-hour cost %s all told", FormatUSD(c.PerGPUUSD))
+	}
+	level := Info
+	if ratio(c.IdleUSD, c.TotalUSD) >= 0.25 {
+		level = Warn
+	}
+	return level, text + "." + unpriced, true
+}
+
+func findDown(d *result.Data) (Level, string, bool) {
+	g := &d.Summary.GPU
+	if g.DownHours <= 0 || g.CapacityHours <= 0 || inService(g) <= 0 {
+		return Info, "", false
+	}
+	return Warn, fmt.Sprintf("GPUs were out of service for %s GPU-hours, %s of the capacity.",
+		FormatNumber(g.DownHours), FormatShare(ratio(g.DownHours, g.CapacityHours))), true
+}
+
+func findLost(d *result.Data) (Level, string, bool) {
+	j, g := &d.Summary.Jobs, &d.Summary.GPU
+	if j.Preempted <= 0 && j.Restarts <= 0 && g.LostHours <= 0 {
+		return Info, "", false
+	}
+	text := fmt.Sprintf("%s lost a pod to preemption; pods were restarted %s.", plural(j.Preempted, "job"),
+		plural(j.Restarts, "time"))
+	if g.LostHours > 0 {
+		text += fmt.Sprintf(" That threw away %s GPU-hours of work, %s of the GPU time used.",
+			FormatNumber(g.LostHours), FormatShare(ratio(g.LostHours, g.UsedHours)))
+	}
+	return Warn, text, true
+}
+
+func findRejected(d *result.Data) (Level, string, bool) {
+	j := &d.Summary.Jobs
+	if j.Rejected <= 0 {
+		return Info, "", false
+	}
+	return Bad, fmt.Sprintf("%s of %s submitted %s refused by the Kubernetes API and never queued.",
+		FormatCount(float64(j.Rejected)), plural(j.Submitted, "job"), was(j.Rejected)), true
+}
+
+func findRepeatable(d *result.Data) (Level, string, bool) {
+	if d.Summary.Repeatable {
+		return Info, "", false
+	}
+	return Warn, "This run is not repeatable byte for byte: treat its figures as one sample.", true
+}

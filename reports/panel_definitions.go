@@ -1,0 +1,104 @@
+package reports
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"orrery/sim/result"
+)
+
+func definitionsPanel() Panel {
+	return Panel{"definitions", "Sources, definitions, versions", "Where does each figure come from?", buildDefinitions}
+}
+
+func buildDefinitions(d *result.Data) Content {
+	c := Content{Headline: "Every figure is a fold over the run's journal; prices and power have named sources."}
+	if len(d.Pools) > 0 {
+		c.Tables = append(c.Tables, sourcesTable(d.Pools))
+	}
+	c.Tables = append(c.Tables, glossary(), provenance(&d.Summary))
+	return c
+}
+
+func sourcesTable(pools []result.Pool) Table {
+	t := Table{ID: "sources", Title: "Sources of prices and power", Columns: []Column{{"pool", "Pool", "", Text},
+		{"quantity", "Quantity", "", Text}, {"value", "Value", "", Number}, {"unit", "Unit", "", Text},
+		{"source", "Source", "", Text}}}
+	for _, p := range pools {
+		if p.GPUs <= 0 {
+			continue
+		}
+		add := func(quantity string, value float64, unit, source string) {
+			if source == "" {
+				source = "none given"
+			}
+			t.Rows = append(t.Rows, []Cell{T(p.Name), T(quantity), numIf(value > 0, value), T(unit), T(source)})
+		}
+		add("price", p.USDPerGPUHour, "USD per GPU-hour", p.PriceSource)
+		add("power, idle", p.IdleWatts, "W per GPU", p.IdleWattsSrc)
+		add("power, in use", p.BusyWatts, "W per GPU", p.BusyWattsSrc)
+	}
+	return t
+}
+
+func glossary() Table {
+	t := Table{ID: "glossary", Title: "Definitions", Columns: []Column{{"figure", "Figure", "", Text},
+		{"definition", "Definition", "", Text}}}
+	for _, x := range [][2]string{
+		{"GPU time", "GPU-hours. At every instant capacity = used + idle + down, and idle = fits nowhere + between " +
+			"attempts + no demand, in whole and shared GPUs alike."},
+		{"used", "Owned by a pod, from binding to release, whether or not the pod computes."},
+		{"idle: fits nowhere", "Free GPUs that pods ask for whom the scheduler could place on no node."},
+		{"idle: between attempts", "Free GPUs that pods ask for who were not yet judged or wait for another attempt."},
+		{"idle: no demand", "Free GPUs beyond what all waiting pods ask for."},
+		{"down", "GPUs of nodes that exist but are out of service."},
+		{"used share", "Used ÷ (capacity − down)."},
+		{"queue wait", "From a job's submission until all its pods are bound. Jobs never placed have none."},
+		{"start-up", "From all pods bound to all pods running."},
+		{"job completion", "From submission to the end, of jobs that succeeded."},
+		{"slowdown", "Job completion ÷ run time, of jobs that succeeded; at least 1."},
+		{"percentiles", "Values of the full sample by nearest rank, not estimates."},
+		{"lost work", "GPU time whose progress a restart threw away; part of the used time."},
+		{"cost", "Capacity × price over the simulated span = used + idle + down + nodes without GPUs."},
+		{"energy", "Power of GPUs idle and in use, over time, times the PUE."},
+	} {
+		t.Rows = append(t.Rows, []Cell{T(x[0]), T(x[1])})
+	}
+	return t
+}
+
+func provenance(s *result.Summary) Table {
+	t := Table{ID: "provenance", Title: "This run", Columns: []Column{{"item", "Item", "", Text},
+		{"value", "Value", "", Text}}}
+	add := func(item, value string) {
+		if value != "" {
+			t.Rows = append(t.Rows, []Cell{T(item), T(value)})
+		}
+	}
+	add("scenario", s.Scenario)
+	add("description", s.Description)
+	add("trace", s.Trace)
+	add("seed", strconv.FormatUint(s.Seed, 10))
+	add("time zero", s.Epoch)
+	add("simulated time", FormatDuration(s.SimulatedSeconds))
+	add("ended because", endReason(s.EndReason))
+	add("repeatable", map[bool]string{true: "yes, byte for byte", false: "no"}[s.Repeatable])
+	add("journal records", strconv.FormatInt(s.Journal.Records, 10))
+	add("journal SHA-256", s.Journal.SHA256)
+	for _, name := range slices.Sorted(maps.Keys(s.Versions)) {
+		add("version of "+name, s.Versions[name])
+	}
+	return t
+}
+
+// endReason says in words why the run ended.
+func endReason(s string) string {
+	switch s {
+	case "drained":
+		return "the trace was exhausted and nothing left could change"
+	case "horizon":
+		return "the scenario's time limit was reached"
+	}
+	return s
+}

@@ -1,0 +1,25 @@
+package reports
+
+// Panels is the list of panels, in the order in which a report shows them. A new panel is one file and one line here.
+func Panels() []Panel {
+	return []Panel{
+		headlinePanel(),
+		gpusPanel(),
+		queuePanel(),
+		waitsPanel(),
+		sizesPanel(),
+		tenantsPanel(),
+		slowdownPanel(),
+		reasonsPanel(),
+		longestPanel(),
+		nodesPanel(),
+		costPanel(),
+		poolsPanel(),
+		energyPanel(),
+		schedulerPanel(),
+		expectationsPanel(),
+		warningsPanel(),
+		configurationPanel(),
+		definitionsPanel(),
+	}
+}

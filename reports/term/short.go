@@ -1,0 +1,140 @@
+package term
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"orrery/reports"
+	"orrery/sim/result"
+)
+
+// Short writes the few figures that a run ends with: at most 25 lines of at most 80 columns.
+func Short(w io.Writer, d *result.Data) error {
+	s := &d.Summary
+	var b bytes.Buffer
+	line := func(label, format string, a ...any) {
+		content := clip(safe(fmt.Sprintf(format, a...)), 66)
+		fmt.Fprintf(&b, "%s %s\n", text.AlignLeft.Apply(label, 13), content)
+	}
+	name := s.Scenario
+	if name == "" {
+		name = "(unnamed)"
+	}
+	line("scenario", "%s, seed %d", clip(name, 40), s.Seed)
+	line("simulated", "%s, %s", reports.FormatDuration(s.SimulatedSeconds), endWord(s.EndReason))
+	shortJobs(line, &s.Jobs)
+	shortWaits(line, s)
+	shortGPUs(line, &s.GPU)
+	shortCost(line, &s.Cost, &s.GPU)
+	if n := len(s.Warnings); n > 0 {
+		line("warnings", "%d kinds; the first: %s", n, s.Warnings[0].Message)
+	}
+	if n := len(s.Expectations); n > 0 {
+		met := 0
+		for _, e := range s.Expectations {
+			if e.Met {
+				met++
+			}
+		}
+		line("expectations", "%d of %d met", met, n)
+	}
+	_, err := w.Write(trimLines(b.Bytes()))
+	return err
+}
+
+type lineFunc func(label, format string, a ...any)
+
+func shortJobs(line lineFunc, j *result.Jobs) {
+	var parts []string
+	for _, p := range []struct {
+		n    int64
+		name string
+	}{{j.Completed, "completed"}, {j.Failed, "failed"}, {j.Killed, "killed"}, {j.Running, "running"},
+		{j.Pending, "pending"}, {j.Rejected, "rejected"}} {
+		if p.n != 0 {
+			parts = append(parts, reports.FormatCount(float64(p.n))+" "+p.name)
+		}
+	}
+	line("jobs", "%s submitted", reports.FormatCount(float64(j.Submitted)))
+	for len(parts) > 0 { // three to a line: six numbers of ten digits would not fit one
+		n := min(3, len(parts))
+		line("", "%s", strings.Join(parts[:n], ", "))
+		parts = parts[n:]
+	}
+	if j.Preempted > 0 || j.Restarts > 0 {
+		line("", "%s preempted, %s restarts", reports.FormatCount(float64(j.Preempted)),
+			reports.FormatCount(float64(j.Restarts)))
+	}
+}
+
+func shortWaits(line lineFunc, s *result.Summary) {
+	if w := &s.QueueWait; w.Count > 0 {
+		line("queue wait", "median %s, p95 %s, p99 %s, max %s", reports.FormatDuration(w.P50),
+			reports.FormatDuration(w.P95), reports.FormatDuration(w.P99), reports.FormatDuration(w.Max))
+	} else {
+		line("queue wait", "no job was placed")
+	}
+	if w := &s.Slowdown; w.Count > 0 {
+		line("slowdown", "median %s, p95 %s, max %s", reports.FormatNumber(w.P50), reports.FormatNumber(w.P95),
+			reports.FormatNumber(w.Max))
+	}
+}
+
+func shortGPUs(line lineFunc, g *result.GPU) {
+	if g.CapacityHours <= 0 {
+		line("GPUs", "%s devices, no GPU time", reports.FormatCount(float64(g.Devices)))
+		return
+	}
+	line("GPUs", "%s devices, %s GPU-hours", reports.FormatCount(float64(g.Devices)),
+		reports.FormatNumber(g.CapacityHours))
+	row := func(label string, hours float64) {
+		line("", "%-26s %16s %9s", label, reports.FormatNumber(hours), reports.FormatShare(hours/g.CapacityHours))
+	}
+	row("used", g.UsedHours)
+	row("idle: fits nowhere", g.IdleFragmentedHours)
+	row("idle: between attempts", g.IdleWaitingHours)
+	row("idle: no demand", g.IdleNoDemandHours)
+	row("down", g.DownHours)
+}
+
+func shortCost(line lineFunc, c *result.Cost, g *result.GPU) {
+	switch {
+	case c.TotalUSD <= 0 && c.Unpriced > 0:
+		line("cost", "not known: %s GPUs have no price", reports.FormatCount(float64(c.Unpriced)))
+		return
+	case c.TotalUSD <= 0:
+		line("cost", "$0")
+		return
+	}
+	line("cost", "%s (%s), of which idle GPUs %s", reports.FormatUSD(c.TotalUSD), c.Basis, reports.FormatUSD(c.IdleUSD))
+	if g.UsedHours > 0 {
+		line("", "%s per used GPU-hour", reports.FormatUSD(c.PerGPUUSD))
+	}
+	if c.Unpriced > 0 {
+		line("", "without %s GPUs that have no price", reports.FormatCount(float64(c.Unpriced)))
+	}
+	if c.EnergyKWh > 0 {
+		line("energy", "%s kWh", reports.FormatNumber(c.EnergyKWh))
+	}
+}
+
+func endWord(s string) string {
+	switch s {
+	case "drained":
+		return "then nothing left could change"
+	case "horizon":
+		return "the time limit"
+	}
+	return s
+}
+
+func clip(s string, max int) string {
+	if r := []rune(s); len(r) > max {
+		return string(r[:max-1]) + "…"
+	}
+	return s
+}
