@@ -83,33 +83,30 @@ func lineOf(data []byte, path string) int {
 	}
 	node, line := doc.Content[0], 1
 	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
-		next := child(node, step)
+		next, at := child(node, step)
 		if next == nil {
 			return line
 		}
-		node, line = next, next.Line
+		node, line = next, at
 	}
 	return line
 }
 
-func child(n *yaml.Node, step string) *yaml.Node {
+// child returns the value of a key or an index and the line where the key or the element stands.
+func child(n *yaml.Node, step string) (*yaml.Node, int) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Content[i].Value == step {
-				v := n.Content[i+1]
-				if v.Kind == yaml.ScalarNode || len(v.Content) == 0 {
-					return n.Content[i] // the key's line is where the reader looks
-				}
-				return v
+				return n.Content[i+1], n.Content[i].Line
 			}
 		}
 	case yaml.SequenceNode:
 		if i, err := strconv.Atoi(step); err == nil && i < len(n.Content) {
-			return n.Content[i]
+			return n.Content[i], n.Content[i].Line
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 // SetFeatureGates sets upstream feature gates for the process and returns a function that restores what they were. A

@@ -1,0 +1,118 @@
+// Command orrery answers, before the money is spent, what a GPU cluster would do: it replays a trace against fake GPU
+// nodes under the real kube-scheduler, in virtual time, and reports utilization, queueing and cost.
+//
+// This package reads arguments and prints; every decision is made below it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as documented in `orrery --help`.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitMissed = 3
+)
+
+// usageError is a mistake in the arguments or the input files: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// missedError says that the run went through but an expectation of the scenario was missed: exit code 3.
+type missedError struct{ missed []string }
+
+func (e missedError) Error() string {
+	s := fmt.Sprintf("%d expectation(s) of the scenario missed:", len(e.missed))
+	for _, m := range e.missed {
+		s += "\n  " + m
+	}
+	return s
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// execute runs one command line and returns the exit code. stdout takes results, stderr takes talk.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(stderr, "orrery: %v\n", err)
+	var usage usageError
+	var missed missedError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &missed):
+		return exitMissed
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "orrery",
+		Short: "What would this GPU cluster do?",
+		Long: `Orrery replays a trace of GPU jobs against fake GPU nodes under the real kube-scheduler, in virtual time, and reports
+utilization, queueing and cost. The same scenario, trace and seed give the same result, byte for byte.
+
+Results go to stdout and to the result folder, talk goes to stderr.
+Exit codes: 0 done · 1 failed · 2 bad usage or input · 3 an expectation of the scenario was missed.`,
+		Example: `  orrery run demo                                  # the embedded default, no files needed
+  orrery run my.yaml --set cluster.pools.a100.nodes=48
+  orrery explain out/demo pod/default/job-17-0     # why did it wait?
+  orrery report out/demo                           # the same figures, without simulating again`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+	})
+	root.AddCommand(newRun(), newTrace(), newScenario(), newReport(), newExplain(), newExport(), newVersion())
+	markUsage(root)
+	return root
+}
+
+// markUsage makes every argument error of the tree a usage error, and unknown verbs too.
+func markUsage(c *cobra.Command) {
+	check := c.Args
+	if check == nil && c.HasSubCommands() {
+		check = cobra.NoArgs
+		if c.RunE == nil {
+			c.RunE = func(c *cobra.Command, args []string) error { return c.Help() }
+		}
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if check == nil {
+			return nil
+		}
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+	for _, sub := range c.Commands() {
+		markUsage(sub)
+	}
+}
