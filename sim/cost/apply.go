@@ -87,6 +87,8 @@ type applier struct {
 // pool prices one pool and adds it to the sums.
 func (a *applier) pool(p *result.Pool) error {
 	r := a.book.rates(p.Name, p.GPUModel)
+	p.USDPerGPUHour, p.PriceSource = 0, ""
+	p.IdleWatts, p.IdleWattsSrc, p.BusyWatts, p.BusyWattsSrc = 0, "", 0, ""
 	energy, err := a.power(p, &r)
 	if err != nil {
 		return err

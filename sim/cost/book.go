@@ -26,7 +26,7 @@ const (
 	Owned      Basis = "owned" // capital cost written off over the life of the hardware, plus energy
 )
 
-// Bases lists all bases.
+// bases lists all of them, the first four in the order of the prices of Rates.
 var bases = []Basis{OnDemand, Reserved1y, Reserved3y, Spot, Owned}
 
 // ParseBasis returns the basis called s; the error lists the names.
@@ -91,7 +91,9 @@ type Capex struct {
 const hoursPerYear = 365.25 * 24
 
 // USDPerGPUHour returns the write-off per hour.
-func (c Capex) USDPerGPUHour() float64 { return c.USDPerGPU * (1 - c.Residual) / (c.Years * hoursPerYear) }
+func (c Capex) USDPerGPUHour() float64 {
+	return c.USDPerGPU * (1 - c.Residual) / (c.Years * hoursPerYear)
+}
 
 // NodeRates price nodes without GPU by their size, whatever the basis. A pool's usdPerNodeHour comes first.
 type NodeRates struct {

@@ -1,0 +1,242 @@
+package account
+
+import (
+	"fmt"
+
+	"orrery/sim/journal"
+	"orrery/sim/units"
+)
+
+// pool is a node pool as declared and its size now and at the peak.
+type pool struct {
+	journal.Pool
+	index               int
+	nodes, nodesPeak    int64
+	devices, devicePeak int64
+}
+
+// slotsPerGPU returns how many allocatable units a GPU has.
+func (p *pool) slotsPerGPU() int { return max(1, p.SlotsPerGPU) }
+
+// node is a node, who owns what of it, and its book.
+type node struct {
+	name  string
+	pool  *pool
+	state string
+	gpus  int
+	// owners holds the owner of each slot, index = GPU × slots per GPU + replica; shares the milli-GPUs owned of each
+	// GPU. Both are made at the first assignment.
+	owners []*pod
+	shares []units.MilliGPU
+	owned  units.MilliGPU
+
+	last                                 units.Time // books are settled up to here
+	capT, usedT, idleT, downT, existence units.Integral
+	heat                                 heatRow
+}
+
+func (n *node) capacity() units.MilliGPU { return units.MilliGPU(n.gpus) * units.GPU }
+
+func (f *Fold) addPool(b journal.Pool) error {
+	if f.byPool[b.Pool] != nil {
+		return fmt.Errorf("pool %s declared twice", b.Pool)
+	}
+	if b.GPUsPerNode < 0 || b.SlotsPerGPU < 0 || b.CPUMilli < 0 || b.MemoryMiB < 0 {
+		return fmt.Errorf("pool %s has a negative size", b.Pool)
+	}
+	p := &pool{Pool: b, index: len(f.pools)}
+	f.pools = append(f.pools, p)
+	f.byPool[b.Pool] = p
+	return nil
+}
+
+// setNode announces a node or changes its state.
+func (f *Fold) setNode(b journal.Node) error {
+	p := f.byPool[b.Pool]
+	switch {
+	case p == nil:
+		return fmt.Errorf("node %s of the undeclared pool %q", b.Node, b.Pool)
+	case b.GPUs < 0:
+		return fmt.Errorf("node %s with %d GPUs", b.Node, b.GPUs)
+	case b.State != journal.NodeUp && b.State != journal.NodeDown && b.State != journal.NodeRemoved:
+		return fmt.Errorf("node %s in the unknown state %q", b.Node, b.State)
+	}
+	n := f.nodes[b.Node]
+	if n == nil {
+		n = &node{name: b.Node, pool: p, state: journal.NodeRemoved, last: f.now}
+		f.nodes[b.Node] = n
+		f.heat.nodes(len(f.nodes))
+	}
+	if n.pool != p {
+		return fmt.Errorf("node %s moves from pool %s to %s", b.Node, n.pool.Pool.Pool, b.Pool)
+	}
+	f.settleNode(n)
+	f.settleOwners(n)
+	f.count(n, -1)
+	n.state, n.gpus = b.State, b.GPUs
+	if err := n.resize(); err != nil {
+		return err
+	}
+	f.count(n, 1)
+	p.nodesPeak = max(p.nodesPeak, p.nodes)
+	p.devicePeak = max(p.devicePeak, p.devices)
+	return nil
+}
+
+// resize fits the slot books to the number of GPUs. A GPU may not vanish under its owner.
+func (n *node) resize() error {
+	if n.owners == nil {
+		return nil
+	}
+	per := n.pool.slotsPerGPU()
+	for i := n.gpus * per; i < len(n.owners); i++ {
+		if o := n.owners[i]; o != nil {
+			return fmt.Errorf("node %s shrinks to %d GPUs while pod %s owns GPU %d", n.name, n.gpus, o.name, i/per)
+		}
+	}
+	owners, shares := make([]*pod, n.gpus*per), make([]units.MilliGPU, n.gpus)
+	copy(owners, n.owners)
+	copy(shares, n.shares)
+	n.owners, n.shares = owners, shares
+	return nil
+}
+
+// count adds (sign 1) or takes away (sign −1) what the node contributes to the ledger in its present state.
+func (f *Fold) count(n *node, sign int64) {
+	if n.state == journal.NodeRemoved {
+		return
+	}
+	amount := n.capacity() * units.MilliGPU(sign)
+	f.led.capacity += amount
+	n.pool.nodes += sign
+	n.pool.devices += int64(n.gpus) * sign
+	if n.state == journal.NodeDown {
+		f.led.down += amount
+		return
+	}
+	f.led.up += amount
+	f.led.used += n.owned * units.MilliGPU(sign)
+}
+
+// settleNode books the node's time up to now.
+func (f *Fold) settleNode(n *node) {
+	span := f.now.Sub(n.last)
+	if span == 0 {
+		return
+	}
+	if n.state != journal.NodeRemoved {
+		n.existence.Add(1, span)
+		n.capT.Add(int64(n.capacity()), span)
+		used := n.owned
+		if n.state == journal.NodeDown {
+			n.downT.Add(int64(n.capacity()), span)
+			used = 0
+		} else {
+			n.usedT.Add(int64(used), span)
+			n.idleT.Add(int64(n.capacity()-used), span)
+		}
+		if n.gpus > 0 {
+			f.heat.add(&n.heat, n.last, f.now, int64(used), int64(n.capacity()))
+		}
+	}
+	n.last = f.now
+}
+
+// settleOwners books the device time of the pods on a node whose state is about to change.
+func (f *Fold) settleOwners(n *node) {
+	var last *pod
+	for _, o := range n.owners {
+		if o != nil && o != last {
+			f.settleOwned(o)
+			last = o
+		}
+	}
+}
+
+// slot is an owned slot, kept small: a pod keeps its slots for its row.
+type slot struct{ gpu, replica, milli int32 }
+
+// assign gives the slots to the pod; they must exist and be free.
+func (f *Fold) assign(p *pod, b journal.PodAssign) error {
+	n := p.node
+	if len(b.Slots) != p.slotsAsked {
+		return fmt.Errorf("pod %s asked for %d slots and is assigned %d", p.name, p.slotsAsked, len(b.Slots))
+	}
+	if len(b.Slots) == 0 {
+		return nil
+	}
+	per := n.pool.slotsPerGPU()
+	if n.owners == nil {
+		n.owners, n.shares = make([]*pod, n.gpus*per), make([]units.MilliGPU, n.gpus)
+	}
+	f.settleNode(n)
+	p.slots = make([]slot, len(b.Slots))
+	for i, s := range b.Slots {
+		if s.Index < 0 || s.Index >= n.gpus || s.Replica < 0 || s.Replica >= per {
+			return fmt.Errorf("pod %s is assigned slot %d/%d of node %s, which has %d GPUs of %d slots",
+				p.name, s.Index, s.Replica, n.name, n.gpus, per)
+		}
+		if o := n.owners[s.Index*per+s.Replica]; o != nil {
+			return fmt.Errorf("pod %s is assigned slot %d/%d of node %s, which pod %s owns",
+				p.name, s.Index, s.Replica, n.name, o.name)
+		}
+		if n.shares[s.Index]+s.Share > units.GPU || s.Share <= 0 {
+			return fmt.Errorf("pod %s is assigned %d milli-GPU of GPU %d of node %s, of which %d are owned",
+				p.name, s.Share, s.Index, n.name, n.shares[s.Index])
+		}
+		n.owners[s.Index*per+s.Replica] = p
+		n.shares[s.Index] += s.Share
+		p.owned += s.Share
+		p.slots[i] = slot{int32(s.Index), int32(s.Replica), int32(s.Share)}
+	}
+	p.ownedSince = f.now
+	n.owned += p.owned
+	if n.state == journal.NodeUp {
+		f.led.used += p.owned
+	}
+	return nil
+}
+
+// release takes the pod's slots back.
+func (f *Fold) release(p *pod) error {
+	if len(p.slots) == 0 {
+		return nil
+	}
+	n := p.node
+	f.settleNode(n)
+	f.settleOwned(p)
+	per := n.pool.slotsPerGPU()
+	for _, s := range p.slots {
+		i := int(s.gpu)*per + int(s.replica)
+		if n.owners[i] != p {
+			return fmt.Errorf("pod %s releases slot %d/%d of node %s, which it does not own", p.name, s.gpu, s.replica, n.name)
+		}
+		n.owners[i] = nil
+		n.shares[s.gpu] -= units.MilliGPU(s.milli)
+	}
+	n.owned -= p.owned
+	if n.state == journal.NodeUp {
+		f.led.used -= p.owned
+	}
+	p.owned = 0
+	return nil
+}
+
+// settleOwned books the device time a pod has owned in working order up to now: for its job, tenant and size.
+func (f *Fold) settleOwned(p *pod) {
+	span := f.now.Sub(p.ownedSince)
+	p.ownedSince = f.now
+	if p.owned == 0 || span == 0 || p.node.state != journal.NodeUp {
+		return
+	}
+	t := f.noJob
+	if p.job != nil {
+		p.job.ownedT.Add(int64(p.owned), span)
+		p.job.size.ownedT.Add(int64(p.owned), span)
+		t = p.job.tenant
+	} else if t == nil {
+		t = f.tenant("")
+		f.noJob = t
+	}
+	t.pool(p.node.pool.index).Add(int64(p.owned), span)
+}
