@@ -1,0 +1,215 @@
+package html
+
+import (
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-echarts/go-echarts/v2/charts"
+	"github.com/go-echarts/go-echarts/v2/opts"
+
+	"orrery/reports"
+)
+
+// Colours by meaning, told apart with every kind of colour vision: Okabe and Ito's palette (Color Universal Design,
+// 2008) for what matters, greys for what is merely there.
+var colours = map[reports.Role]string{
+	reports.RoleUsed:       "#0072B2",
+	reports.RoleFragmented: "#D55E00",
+	reports.RoleWaiting:    "#E69F00",
+	reports.RoleNoDemand:   "#D9DDE3",
+	reports.RoleIdle:       "#E69F00",
+	reports.RoleDown:       "#6B7280",
+	reports.RoleNodes:      "#9CA3AF",
+	reports.RoleCapacity:   "#111827",
+	reports.RolePods:       "#D55E00",
+	reports.RoleGPUs:       "#D55E00",
+	reports.RoleTypical:    "#56B4E9",
+	reports.RoleTail:       "#0072B2",
+}
+
+// heatColours go from light to dark evenly, so that they also read in grey: ColorBrewer's YlGnBu (Harrower and Brewer,
+// 2003).
+var heatColours = []string{"#ffffd9", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#081d58"}
+
+// unitMillis is the length of the units of time axes. ECharts stacks areas on time axes only, whose values are
+// milliseconds.
+var unitMillis = map[string]float64{"s": 1e3, "min": 6e4, "h": 3.6e6, "d": 8.64e7}
+
+// spec is what report.js needs to draw a chart: ECharts' own option and what JSON cannot say in it, functions.
+type spec struct {
+	Option map[string]any `json:"option"`
+	Kind   string         `json:"kind"`
+	XUnit  string         `json:"xUnit"`
+	YUnit  string         `json:"yUnit"`
+	Scale  float64        `json:"scale,omitempty"` // time axes: milliseconds per unit
+	Ticks  []float64      `json:"ticks,omitempty"` // time axes: where to put labels, in milliseconds
+}
+
+// newFigure makes a chart's option. IDs are fixed by the panel, so that the bytes repeat.
+func newFigure(panel string, c reports.Chart) (figure, error) {
+	id := "chart-" + panel + "-" + c.ID
+	out := spec{Kind: string(c.Kind), XUnit: c.X.Unit, YUnit: c.Y.Unit}
+	height := 300
+	switch c.Kind {
+	case reports.StackedArea, reports.Line:
+		out.Option = timeOption(id, c)
+		out.Scale, out.Ticks = unitMillis[c.X.Unit], ticks(c.Times, c.X.Unit)
+	case reports.HeatMap:
+		out.Option = heatOption(id, c)
+		out.YUnit = c.Value.Unit
+		height = min(max(150+len(c.Rows)*14, 220), 760)
+	default:
+		out.Option = barOption(id, c)
+	}
+	js, err := toJSON(out)
+	return figure{id, c.Title, height, js}, err
+}
+
+// round keeps five significant digits: more than a screen can show.
+func round(f float64) float64 {
+	v, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 5, 64), 64)
+	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
+		return 0
+	}
+	return v
+}
+
+func common(id string, c reports.Chart) []charts.GlobalOpts {
+	return []charts.GlobalOpts{
+		charts.WithInitializationOpts(opts.Initialization{ChartID: id}),
+		charts.WithAnimation(false),
+		charts.WithTitleOpts(opts.Title{Show: opts.Bool(false)}),
+		charts.WithAriaOpts(&opts.Aria{Enabled: opts.Bool(true)}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(len(c.Series) > 1), Top: "0", Left: "0", Icon: "rect"}),
+		charts.WithYAxisOpts(opts.YAxis{Type: "value", Name: c.Y.Label(), NameLocation: "end"}),
+	}
+}
+
+func grid(top, bottom string) charts.GlobalOpts {
+	return charts.WithGridOpts(opts.Grid{Left: "8", Right: "24", Top: top, Bottom: bottom,
+		ContainLabel: opts.Bool(true)})
+}
+
+// timeOption draws step functions: a value holds from its bin's start to the next one's.
+func timeOption(id string, c reports.Chart) map[string]any {
+	chart := charts.NewLine()
+	scale := unitMillis[c.X.Unit]
+	x := opts.XAxis{Type: "time", Name: c.X.Label(), NameLocation: "middle", NameGap: 28}
+	if n := len(c.Times); n > 0 {
+		x.Min, x.Max = math.Round(c.Times[0]*scale), math.Round(c.Times[n-1]*scale)
+	}
+	chart.SetGlobalOptions(append(common(id, c), grid("62", "30"), charts.WithXAxisOpts(x),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
+		charts.WithDataZoomOpts(opts.DataZoom{Type: "inside", FilterMode: "none"}))...)
+	for _, s := range c.Series {
+		var data [][2]float64
+		for i, v := range s.Values {
+			data = append(data, [2]float64{math.Round(c.Times[i] * scale), round(v)})
+		}
+		if n := len(data); n > 0 && n < len(c.Times) {
+			data = append(data, [2]float64{math.Round(c.Times[n] * scale), data[n-1][1]})
+		}
+		line := charts.SingleSeries{Name: s.Name, Type: "line", Data: data, Step: "end", Symbol: "none",
+			ItemStyle: &opts.ItemStyle{Color: colours[s.Role]},
+			LineStyle: &opts.LineStyle{Width: 1.6, Color: colours[s.Role]}}
+		if c.Kind == reports.StackedArea && !s.Overlay {
+			line.Stack, line.LineStyle.Width = "all", 0.01
+			line.AreaStyle = &opts.AreaStyle{Color: colours[s.Role], Opacity: opts.Float(0.92)}
+		}
+		chart.MultiSeries = append(chart.MultiSeries, line)
+	}
+	return chart.JSON()
+}
+
+func barOption(id string, c reports.Chart) map[string]any {
+	chart := charts.NewBar()
+	longest := 0
+	for _, s := range c.Categories {
+		longest = max(longest, utf8.RuneCountInString(s))
+	}
+	label := &opts.AxisLabel{Interval: "0", HideOverlap: opts.Bool(true)}
+	bottom, gap := "30", 28
+	if longest*len(c.Categories) > 110 { // they would not fit side by side on a page of common width
+		label.Rotate = 38
+		gap = 14 + min(longest, 26)*5
+	}
+	chart.SetGlobalOptions(append(common(id, c), grid("62", bottom),
+		charts.WithXAxisOpts(opts.XAxis{Type: "category", Name: c.X.Label(), NameLocation: "middle", NameGap: gap,
+			AxisLabel: label}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}))...)
+	names := make([]string, len(c.Categories))
+	for i, s := range c.Categories {
+		names[i] = clean(s)
+	}
+	chart.SetXAxis(names)
+	for _, s := range c.Series {
+		data := make([]float64, len(s.Values))
+		for i, v := range s.Values {
+			data[i] = round(v)
+		}
+		bar := charts.SingleSeries{Name: s.Name, Type: "bar", Data: data, BarMaxWidth: "56",
+			ItemStyle: &opts.ItemStyle{Color: colours[s.Role]}}
+		switch c.Kind {
+		case reports.Histogram:
+			bar.BarCategoryGap, bar.BarMaxWidth = "4%", ""
+		case reports.StackedBar:
+			bar.Stack = "all"
+		}
+		chart.MultiSeries = append(chart.MultiSeries, bar)
+	}
+	chart.Validate()
+	return chart.JSON()
+}
+
+func heatOption(id string, c reports.Chart) map[string]any {
+	chart := charts.NewHeatMap()
+	rows := make([]string, len(c.Rows))
+	for i, s := range c.Rows {
+		rows[i] = clean(s)
+	}
+	chart.SetGlobalOptions(append(common(id, c), grid("62", "30"),
+		charts.WithXAxisOpts(opts.XAxis{Type: "category", Name: c.X.Label(), NameLocation: "middle", NameGap: 28,
+			Data: c.Categories, AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true)}}),
+		charts.WithYAxisOpts(opts.YAxis{Type: "category", Data: rows, Inverse: opts.Bool(true)}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "item"}),
+		charts.WithVisualMapOpts(opts.VisualMap{Type: "continuous", Min: 0, Max: 100, Calculable: opts.Bool(true),
+			Orient: "horizontal", Top: "0", Left: "0", Text: []string{"100 % used", "0 %"},
+			InRange: &opts.VisualMapInRange{Color: heatColours}}))...)
+	var data [][3]int
+	for y, row := range c.Heat {
+		for x, v := range row {
+			if v >= 0 {
+				data = append(data, [3]int{x, y, int(math.Round(v))})
+			}
+		}
+	}
+	chart.MultiSeries = append(chart.MultiSeries, charts.SingleSeries{Name: c.Value.Name, Type: "heatmap", Data: data})
+	return chart.JSON()
+}
+
+// ticks places at most ten labels at round values of the unit, in milliseconds.
+func ticks(times []float64, unit string) []float64 {
+	if len(times) < 2 {
+		return nil
+	}
+	from, to := times[0], times[len(times)-1]
+	steps := []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300}
+	switch unit {
+	case "h":
+		steps = []float64{0.5, 1, 2, 3, 6, 12, 24, 48}
+	case "d":
+		steps = []float64{0.5, 1, 2, 7, 14, 28, 91, 182, 365, 730, 1825, 3650}
+	}
+	for _, step := range steps {
+		if (to-from)/step > 10 {
+			continue
+		}
+		var out []float64
+		for k := math.Ceil(from / step); k*step <= to; k++ {
+			out = append(out, math.Round(k*step*unitMillis[unit]))
+		}
+		return out
+	}
+	return []float64{math.Round(from * unitMillis[unit]), math.Round(to * unitMillis[unit])}
+}
