@@ -3,7 +3,7 @@ GO      ?= go
 BIN     := bin/orrery
 OUT     ?= out/demo
 SEED    ?= 1
-LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
+LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: help build demo test race lint fmt fuzz bench golden update-golden verify clean
 

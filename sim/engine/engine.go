@@ -106,6 +106,7 @@ type Engine struct {
 	instantCap int
 	atInstant  int
 	settled    []func()
+	stopped    error
 	timer      *time.Timer
 
 	mu        sync.Mutex
@@ -275,8 +276,14 @@ func (e *Engine) Run(until units.Time) (drained bool, err error) {
 		if err := e.execute(ev); err != nil {
 			return false, err
 		}
+		if e.stopped != nil {
+			return false, e.stopped
+		}
 	}
 }
+
+// Stop ends Run with err after the current event.
+func (e *Engine) Stop(err error) { e.stopped = err }
 
 // Drain lets goroutines that still wait in the gate finish, at the current instant, so that the bubble can end. No
 // other events run any more.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,7 @@ type Params struct {
 	Latency   Latency
 	Seed      int64                   // of upstream's global math/rand
 	Rank      func(node string) int64 // breaks preemption's last tie: higher wins; distinct for distinct nodes
-	Record    func(journal.Body)      // takes attempts and preemptions, at the engine's current instant
+	Record    func(journal.Body)      // takes attempts and preemptions; called on the driver goroutine
 	Plugins   frameworkruntime.Registry
 }
 
@@ -89,6 +90,9 @@ type Scheduler struct {
 	flush     *engine.Event
 	poll      *engine.Event
 	alive     *engine.Event
+
+	mu  sync.Mutex
+	out []journal.Body // records not yet published
 
 	active, backoff, unschedulable gauge
 	popFromBackoff                 bool
@@ -147,7 +151,7 @@ func (s *Scheduler) options() []scheduler.Option {
 
 func (s *Scheduler) recorderFactory(string) events.EventRecorderLogger {
 	return recorder{preempted: func(victim, by *v1.Pod) {
-		s.p.Record(journal.Preempt{Victim: key(victim), By: key(by), Node: victim.Spec.NodeName})
+		s.emit(journal.Preempt{Victim: key(victim), By: key(by), Node: victim.Spec.NodeName})
 	}}
 }
 
@@ -194,7 +198,25 @@ func (s *Scheduler) hook() {
 
 func (s *Scheduler) record(a journal.Attempt) {
 	s.attempts.Add(1)
-	s.p.Record(a)
+	s.emit(a)
+}
+
+// emit keeps a record of an upstream goroutine until the driver takes it after the barrier. At most one upstream
+// goroutine has something to say between two barriers: each was released by one event.
+func (s *Scheduler) emit(b journal.Body) {
+	s.mu.Lock()
+	s.out = append(s.out, b)
+	s.mu.Unlock()
+}
+
+func (s *Scheduler) publish() {
+	s.mu.Lock()
+	out := s.out
+	s.out = nil
+	s.mu.Unlock()
+	for _, b := range out {
+		s.p.Record(b)
+	}
 }
 
 func (s *Scheduler) recordFailure(pod *framework.QueuedPodInfo, status *fwk.Status, nominating *fwk.NominatingInfo) {
@@ -262,6 +284,7 @@ func (s *Scheduler) Pending() (active, backoff, unschedulable int) {
 
 // settled looks at the scheduler after every barrier and schedules what it needs next.
 func (s *Scheduler) settled() {
+	s.publish()
 	e := s.p.Engine
 	active, backoff := s.active.value(), s.backoff.value()
 	switch s.state.Load() {
