@@ -1,0 +1,153 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+)
+
+// Create stores a new object and returns it as stored, to be read only. obj is not kept or changed. A namespaced
+// object must name its namespace.
+func (s *Store) Create(obj runtime.Object) (runtime.Object, error) {
+	k, err := s.kinds.of(obj)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return s.create(k, obj.DeepCopyObject(), false)
+}
+
+// create is Create for an object the store may keep.
+func (s *Store) create(k *kind, obj runtime.Object, dry bool) (out runtime.Object, err error) {
+	if s.dropsEvents(k) {
+		return s.dropEvent(k, obj), nil
+	}
+	err = s.transact(func() error {
+		out, err = s.createLocked(k, obj, dry)
+		return err
+	})
+	return out, err
+}
+
+// createLocked is create for callers that hold write.
+func (s *Store) createLocked(k *kind, obj runtime.Object, dry bool) (runtime.Object, error) {
+	m := obj.(metav1.Object)
+	if m.GetResourceVersion() != "" {
+		return nil, apierrors.NewInternalError(errors.New(
+			"resourceVersion should not be set on objects to be created"))
+	}
+	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	rest.WipeObjectMetaSystemFields(m)
+	m.SetManagedFields(nil)
+	if !k.namespaced {
+		m.SetNamespace("")
+	}
+	if k.upstream {
+		legacyscheme.Scheme.Default(obj)
+	}
+	s.generateName(k, m)
+	if err := s.admitNamespace(k, m); err != nil {
+		return nil, err
+	}
+	m.SetCreationTimestamp(s.stamp())
+	m.SetUID(s.nextUID())
+	var err error
+	if k.strategy.main != nil {
+		obj, err = s.prepareUpstream(k, obj)
+	} else {
+		err = s.prepareCustom(k, obj)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m = obj.(metav1.Object)
+	if old := s.peek(k, m.GetNamespace(), m.GetName()); old != nil {
+		exists := apierrors.NewAlreadyExists(k.gvr.GroupResource(), m.GetName())
+		if old.(metav1.Object).GetDeletionTimestamp() != nil {
+			exists.ErrStatus.Message = "object is being deleted: " + exists.ErrStatus.Message
+		}
+		return nil, exists
+	}
+	if dry {
+		return obj, s.quotas.admit(k, obj, true)
+	}
+	if err := s.quotas.admit(k, obj, false); err != nil {
+		return nil, err
+	}
+	s.commit(k, VerbCreate, "", nil, obj)
+	s.afterCreate(k, obj)
+	return obj, nil
+}
+
+// prepareUpstream runs upstream's admission and create strategy and returns the object to store.
+func (s *Store) prepareUpstream(k *kind, obj runtime.Object) (runtime.Object, error) {
+	m := obj.(metav1.Object)
+	ctx := k.context("", m.GetNamespace())
+	in, err := toInternal(k, obj)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.plugins.mutate(ctx, k, "", in, nil); err != nil {
+		return nil, err
+	}
+	if err := rest.BeforeCreate(k.strategy.main, ctx, in); err != nil {
+		return nil, err
+	}
+	if err := s.plugins.validate(ctx, k, "", in, nil); err != nil {
+		return nil, err
+	}
+	return fromInternal(k, in)
+}
+
+// prepareCustom does what the API server does for a custom resource: generation 1 and no status.
+func (s *Store) prepareCustom(k *kind, obj runtime.Object) error {
+	m := obj.(metav1.Object)
+	m.SetGeneration(1)
+	if k.statField >= 0 && k.specField >= 0 {
+		k.field(obj, k.statField).SetZero()
+	}
+	return validateMeta(k, m)
+}
+
+// toInternal converts a stored or submitted object to upstream's internal type. The result shares memory with obj.
+func toInternal(k *kind, obj runtime.Object) (runtime.Object, error) {
+	in, err := legacyscheme.Scheme.New(schema.GroupVersionKind{
+		Group: k.gvk.Group, Version: runtime.APIVersionInternal, Kind: k.gvk.Kind})
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	if err := legacyscheme.Scheme.Convert(obj, in, nil); err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("converting %s: %v", k.gvk.Kind, err))
+	}
+	return in, nil
+}
+
+// fromInternal converts back to the stored version.
+func fromInternal(k *kind, in runtime.Object) (runtime.Object, error) {
+	out := k.newObject()
+	if err := legacyscheme.Scheme.Convert(in, out, nil); err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("converting %s: %w", k.gvk.Kind, err))
+	}
+	return out, nil
+}
+
+// dropsEvents reports whether objects of kind k are dropped.
+func (s *Store) dropsEvents(k *kind) bool { return k.gvk.Kind == "Event" && !s.opts.KeepEvents }
+
+// dropEvent counts an Event and answers as if it had been stored.
+func (s *Store) dropEvent(k *kind, obj runtime.Object) runtime.Object {
+	s.data.Lock()
+	defer s.data.Unlock()
+	s.dropped++
+	m := obj.(metav1.Object)
+	if m.GetName() == "" {
+		m.SetName(fmt.Sprintf("%s%d", m.GetGenerateName(), s.dropped))
+	}
+	obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	return obj
+}
