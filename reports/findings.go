@@ -22,8 +22,8 @@ func rules() []rule {
 		{"use", findUse},
 		{"idle", findIdle},
 		{"waits", findWaits},
-		{"end", findEnd},
 		{"cost", findCost},
+		{"end", findEnd},
 		{"down", findDown},
 		{"lost", findLost},
 		{"rejected", findRejected},
@@ -72,6 +72,9 @@ func findExpectations(d *result.Data) (Level, string, bool) {
 	more := ""
 	if n > shown {
 		missed, more = missed[:shown], fmt.Sprintf("; and %d more", n-shown)
+	}
+	if len(all) == 1 {
+		return Bad, "The scenario's one expectation was missed: " + missed[0] + ".", true
 	}
 	return Bad, fmt.Sprintf("%d of %s %s missed: %s%s.", n, plural(int64(len(all)), "expectation"), was(int64(n)),
 		strings.Join(missed, "; "), more), true
@@ -133,12 +136,12 @@ func findIdle(d *result.Data) (Level, string, bool) {
 		return Info, fmt.Sprintf("The idle GPU time (%s) was idle only because nothing asked for it.",
 			FormatShare(ratio(idle, service))), true
 	}
-	text := oneIn(ratio(waiting, service), "GPU-hour") + " was idle while jobs waited, " + idleCause(g)
+	text := oneIn(ratio(waiting, service)) + " was idle while jobs waited, " + idleCause(g)
 	if none := clean(g.IdleNoDemandHours); none > 0 {
 		text += fmt.Sprintf(" Another %s was idle because nothing asked for it.", FormatShare(ratio(none, service)))
 	}
 	if g.IdleFragmentedHours > 0 && len(d.Reasons) > 0 && d.Reasons[0].PodHours > 0 && d.Reasons[0].Message != "" {
-		text += " The verdict pods waited under longest: “" + clip(d.Reasons[0].Message, 140) + "”."
+		text += " The verdict pods waited under longest: " + quote(d.Reasons[0].Message, 140)
 	}
 	level := Warn
 	if ratio(waiting, service) < 0.02 { // below this the scheduler's own delay explains it
@@ -217,7 +220,7 @@ func findEnd(d *result.Data) (Level, string, bool) {
 	}
 	never := ""
 	if j.NeverSchedulable > 0 {
-		never = fmt.Sprintf(" %s can never run: more than any node has.", plural(j.NeverSchedulable, "job"))
+		never = fmt.Sprintf(" %s never can be: more is asked than any node has.", plural(j.NeverSchedulable, "job"))
 	}
 	after := FormatDuration(s.SimulatedSeconds)
 	switch {

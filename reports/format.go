@@ -50,7 +50,8 @@ func FormatCount(f float64) string {
 	return group(s)
 }
 
-// FormatNumber writes a quantity with about three significant digits, or all digits before the point.
+// FormatNumber writes a quantity with about three significant digits, or all digits before the point; whole numbers
+// without decimals.
 func FormatNumber(f float64) string {
 	a := math.Abs(f)
 	switch {
@@ -60,7 +61,7 @@ func FormatNumber(f float64) string {
 		return "0"
 	case a >= 1e15:
 		return strconv.FormatFloat(f, 'e', 2, 64)
-	case a >= 99.95:
+	case a >= 99.95 || f == math.Trunc(f):
 		return FormatCount(f)
 	case a >= 9.995:
 		return strconv.FormatFloat(f, 'f', 1, 64)
@@ -109,6 +110,30 @@ func FormatUSD(f float64) string {
 		return sign + "$" + strconv.FormatFloat(a, 'f', 2, 64)
 	}
 	return sign + "$" + FormatCount(a)
+}
+
+// shortUSD writes an amount for narrow places: from ten millions on in millions or billions.
+func shortUSD(f float64) string {
+	switch a := math.Abs(f); {
+	case !finite(f) || a < 1e7 || a >= 1e15:
+		return FormatUSD(f)
+	case a < 1e9:
+		return "$" + strconv.FormatFloat(f/1e6, 'f', 1, 64) + " M"
+	}
+	return "$" + FormatNumber(f/1e9) + " bn"
+}
+
+// shortDuration writes seconds in one unit with up to three digits: "5.3 min".
+func shortDuration(s float64) string {
+	if !finite(s) || s < 60 || s >= 1e12 {
+		return FormatDuration(s)
+	}
+	for _, u := range []timeUnit{{"d", 86400}, {"h", 3600}, {"min", 60}} {
+		if s >= u.seconds {
+			return strings.TrimSuffix(strconv.FormatFloat(s/u.seconds, 'f', 1, 64), ".0") + " " + u.name
+		}
+	}
+	return FormatDuration(s)
 }
 
 // FormatDuration writes seconds in the largest unit that fits, with the next one where it matters: "2 h 5 min".
@@ -172,14 +197,18 @@ func clip(s string, max int) string {
 	return string([]rune(s)[:max-1]) + "…"
 }
 
-// oneIn says a share as "One GPU-hour in five" where that is close, and as a percentage where it is not.
-func oneIn(share float64, noun string) string {
+// oneIn says a share of the GPU time in service as "one GPU-hour in five" where that is close, and as a percentage
+// where it is not.
+func oneIn(share float64) string {
+	if share == 1 {
+		return "All GPU time in service"
+	}
 	names := []string{"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"}
 	n := math.Round(1 / share)
 	if share > 0 && n >= 2 && n <= 10 && math.Abs(1/n-share) <= 0.05*share {
-		return fmt.Sprintf("About one %s in %s (%s)", noun, names[int(n)-2], FormatShare(share))
+		return fmt.Sprintf("About one GPU-hour in %s (%s)", names[int(n)-2], FormatShare(share))
 	}
-	return fmt.Sprintf("%s of all %ss", FormatShare(share), noun)
+	return FormatShare(share) + " of the GPU time in service"
 }
 
 // ratio is a ÷ b, and 0 where there is nothing to divide.

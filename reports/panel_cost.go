@@ -46,7 +46,7 @@ func buildCost(d *result.Data) Content {
 			{Name: "idle GPUs", Role: RoleIdle}, {Name: "down, and nodes without GPUs", Role: RoleDown}}}
 	const shown = 30
 	for _, p := range d.Pools[:min(shown, len(d.Pools))] {
-		chart.Categories = append(chart.Categories, clip(p.Name, 24))
+		chart.Categories = append(chart.Categories, clip(p.Name, 16))
 		rest := max(0, clean(p.TotalUSD)-clean(p.UsedUSD)-clean(p.IdleUSD))
 		for i, v := range []float64{p.UsedUSD, p.IdleUSD, rest} {
 			chart.Series[i].Values = append(chart.Series[i].Values, clean(v))

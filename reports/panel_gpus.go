@@ -53,7 +53,7 @@ func ledgerTable(g *result.GPU) Table {
 			numIf(g.CapacityHours > 0, ratio(hours, g.CapacityHours))})
 	}
 	add("used", g.UsedHours)
-	add("  of it lost to restarts", g.LostHours)
+	add("of which lost to restarts", g.LostHours)
 	add("idle: fits nowhere", g.IdleFragmentedHours)
 	add("idle: between attempts", g.IdleWaitingHours)
 	add("idle: no demand", g.IdleNoDemandHours)

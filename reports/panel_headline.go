@@ -55,7 +55,7 @@ func cards(d *result.Data) []Card {
 	if s.Jobs.Pending > 0 {
 		jobs.Sub += ", " + FormatCount(float64(s.Jobs.Pending)) + " never placed"
 	}
-	cost := Card{"Cost", FormatUSD(s.Cost.TotalUSD), FormatUSD(s.Cost.IdleUSD) + " of it for idle GPUs"}
+	cost := Card{"Cost", shortUSD(s.Cost.TotalUSD), shortUSD(s.Cost.IdleUSD) + " of it for idle GPUs"}
 	switch {
 	case s.Cost.TotalUSD <= 0 && s.Cost.Unpriced > 0:
 		cost.Value, cost.Sub = absent, "no price is known for the GPUs"

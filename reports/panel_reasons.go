@@ -16,7 +16,7 @@ func buildReasons(d *result.Data) Content {
 		return Content{Headline: "The scheduler refused no pod."}
 	}
 	t := Table{ID: "reasons", Title: "Verdicts by the time pods waited under them", Columns: []Column{
-		{"message", "In the scheduler's words", "", Text}, {"plugins", "Plugins", "", Text},
+		{"number", "No.", "", Count}, {"message", "In the scheduler's words", "", Text}, {"plugins", "Plugins", "", Text},
 		{"pod_hours", "Waited", "pod-hours", Number}, {"share_of_pod_hours", "Share", "", Share},
 		{"gpu_hours", "Asked for", "GPU-hours", Number}, {"pods", "Pods", "", Count},
 		{"attempts", "Attempts", "", Count}}}
@@ -29,7 +29,7 @@ func buildReasons(d *result.Data) Content {
 		Series: []ChartSeries{{Name: "pod-hours", Role: RoleFragmented}}}
 	const shown = 12
 	for i, r := range d.Reasons {
-		t.Rows = append(t.Rows, []Cell{T(verdict(r.Message)), T(strings.Join(r.Plugins, ", ")), N(r.PodHours),
+		t.Rows = append(t.Rows, []Cell{I(int64(i + 1)), T(verdict(r.Message)), T(strings.Join(r.Plugins, ", ")), N(r.PodHours),
 			numIf(total > 0, ratio(r.PodHours, total)), N(r.GPUHours), I(r.Pods), I(r.Attempts)})
 		if i < shown {
 			chart.Categories = append(chart.Categories, fmt.Sprintf("%d", i+1))
@@ -45,8 +45,8 @@ func buildReasons(d *result.Data) Content {
 		c.Headline = "The scheduler refused pods, but none waited measurably for it."
 		return c
 	}
-	c.Headline = fmt.Sprintf("%s of the %s pod-hours waited after a refusal were under: “%s”.",
-		FormatShare(ratio(first.PodHours, total)), FormatNumber(total), clip(verdict(first.Message), 200))
+	c.Headline = fmt.Sprintf("%s of the %s pod-hours waited after a refusal were under: %s",
+		FormatShare(ratio(first.PodHours, total)), FormatNumber(total), quote(verdict(first.Message), 200))
 	if len(chart.Categories) > 1 {
 		c.Charts = []Chart{chart}
 	}
@@ -58,4 +58,13 @@ func verdict(message string) string {
 		return "(no message)"
 	}
 	return message
+}
+
+// quote puts a message in quotation marks and ends the sentence.
+func quote(message string, max int) string {
+	message = clip(message, max)
+	if strings.HasSuffix(message, ".") {
+		return "“" + message + "”"
+	}
+	return "“" + message + "”."
 }

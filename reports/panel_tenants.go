@@ -54,7 +54,7 @@ func tenantCharts(top []result.Tenant) []Chart {
 	hours := Chart{ID: "hours-by-tenant", Title: "GPU time by tenant", Kind: Bar, X: Axis{"tenant", "name"},
 		Y: Axis{"used", "GPU-hours"}, Series: []ChartSeries{{Name: "used", Role: RoleUsed}}}
 	for _, x := range top {
-		names, waits = append(names, clip(tenantName(x.Name), 24)), append(waits, x.Wait)
+		names, waits = append(names, clip(tenantName(x.Name), 16)), append(waits, x.Wait)
 		hours.Series[0].Values = append(hours.Series[0].Values, clean(x.GPUHours))
 	}
 	hours.Categories = names

@@ -66,8 +66,9 @@ func span(counts []int64) (first, last int) {
 	return first, last
 }
 
+// binLabel names a bin by its upper edge; the lower one is its neighbour's.
 func binLabel(h *result.Histogram, i int) string {
-	return FormatDuration(h.Edges[i]) + " – " + FormatDuration(h.Edges[i+1])
+	return "≤ " + shortDuration(h.Edges[i+1])
 }
 
 func percentilesTable(w *result.Distribution) Table {

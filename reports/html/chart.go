@@ -86,12 +86,21 @@ func common(id string, c reports.Chart) []charts.GlobalOpts {
 	}
 }
 
+// top leaves room for the legend, where there is one, and the name of the axis.
+func top(c reports.Chart) string {
+	if len(c.Series) > 1 {
+		return "58"
+	}
+	return "34"
+}
+
 func grid(top, bottom string) charts.GlobalOpts {
 	return charts.WithGridOpts(opts.Grid{Left: "8", Right: "24", Top: top, Bottom: bottom,
 		ContainLabel: opts.Bool(true)})
 }
 
-// timeOption draws step functions: a value holds from its bin's start to the next one's.
+// timeOption draws step functions: a value holds from its bin's start to the next one's. Both points are given: the
+// library's own steps leave small ones out, which tears stacked areas apart.
 func timeOption(id string, c reports.Chart) map[string]any {
 	chart := charts.NewLine()
 	scale := unitMillis[c.X.Unit]
@@ -99,22 +108,20 @@ func timeOption(id string, c reports.Chart) map[string]any {
 	if n := len(c.Times); n > 0 {
 		x.Min, x.Max = math.Round(c.Times[0]*scale), math.Round(c.Times[n-1]*scale)
 	}
-	chart.SetGlobalOptions(append(common(id, c), grid("62", "30"), charts.WithXAxisOpts(x),
+	chart.SetGlobalOptions(append(common(id, c), grid(top(c), "30"), charts.WithXAxisOpts(x),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
 		charts.WithDataZoomOpts(opts.DataZoom{Type: "inside", FilterMode: "none"}))...)
 	for _, s := range c.Series {
 		var data [][2]float64
 		for i, v := range s.Values {
-			data = append(data, [2]float64{math.Round(c.Times[i] * scale), round(v)})
+			from, to := math.Round(c.Times[i]*scale), math.Round(c.Times[i+1]*scale)
+			data = append(data, [2]float64{from, round(v)}, [2]float64{to, round(v)})
 		}
-		if n := len(data); n > 0 && n < len(c.Times) {
-			data = append(data, [2]float64{math.Round(c.Times[n] * scale), data[n-1][1]})
-		}
-		line := charts.SingleSeries{Name: s.Name, Type: "line", Data: data, Step: "end", Symbol: "none",
+		line := charts.SingleSeries{Name: s.Name, Type: "line", Data: data, Symbol: "none",
 			ItemStyle: &opts.ItemStyle{Color: colours[s.Role]},
 			LineStyle: &opts.LineStyle{Width: 1.6, Color: colours[s.Role]}}
 		if c.Kind == reports.StackedArea && !s.Overlay {
-			line.Stack, line.LineStyle.Width = "all", 0.01
+			line.Stack, line.LineStyle.Opacity = "all", opts.Float(0)
 			line.AreaStyle = &opts.AreaStyle{Color: colours[s.Role], Opacity: opts.Float(0.92)}
 		}
 		chart.MultiSeries = append(chart.MultiSeries, line)
@@ -134,7 +141,7 @@ func barOption(id string, c reports.Chart) map[string]any {
 		label.Rotate = 38
 		gap = 14 + min(longest, 26)*5
 	}
-	chart.SetGlobalOptions(append(common(id, c), grid("62", bottom),
+	chart.SetGlobalOptions(append(common(id, c), grid(top(c), bottom),
 		charts.WithXAxisOpts(opts.XAxis{Type: "category", Name: c.X.Label(), NameLocation: "middle", NameGap: gap,
 			AxisLabel: label}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}))...)
@@ -168,13 +175,13 @@ func heatOption(id string, c reports.Chart) map[string]any {
 	for i, s := range c.Rows {
 		rows[i] = clean(s)
 	}
-	chart.SetGlobalOptions(append(common(id, c), grid("62", "30"),
+	chart.SetGlobalOptions(append(common(id, c), grid("64", "30"),
 		charts.WithXAxisOpts(opts.XAxis{Type: "category", Name: c.X.Label(), NameLocation: "middle", NameGap: 28,
 			Data: c.Categories, AxisLabel: &opts.AxisLabel{HideOverlap: opts.Bool(true)}}),
 		charts.WithYAxisOpts(opts.YAxis{Type: "category", Data: rows, Inverse: opts.Bool(true)}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "item"}),
 		charts.WithVisualMapOpts(opts.VisualMap{Type: "continuous", Min: 0, Max: 100, Calculable: opts.Bool(true),
-			Orient: "horizontal", Top: "0", Left: "0", Text: []string{"100 % used", "0 %"},
+			Orient: "horizontal", Top: "0", Left: "0",
 			InRange: &opts.VisualMapInRange{Color: heatColours}}))...)
 	var data [][3]int
 	for y, row := range c.Heat {

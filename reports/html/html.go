@@ -25,7 +25,7 @@ var assets embed.FS
 // CSV and JSON forms.
 const (
 	rowsMax     = 200     // rows of a table
-	rowsOpen    = 12      // rows of a table that is shown unfolded
+	rowsOpen    = 9       // rows of a table that is shown unfolded
 	cellMax     = 600     // characters of a cell
 	textMax     = 1 << 18 // bytes of preformatted text
 	findingsTop = 5       // findings on the first screen

@@ -27,7 +27,11 @@
     return function (ps) {
       if (!ps.length) { return ""; }
       var time = spec.scale !== undefined;
-      var head = time ? number(ps[0].value[0] / spec.scale) + " " + spec.xUnit : ps[0].name;
+      var head = ps[0].name;
+      if (time) { // points come in pairs, the start and the end of a bin
+        var data = spec.option.series[ps[0].seriesIndex].data, k = ps[0].dataIndex - ps[0].dataIndex % 2;
+        head = number(data[k][0] / spec.scale) + " – " + number(data[k + 1][0] / spec.scale) + " " + spec.xUnit;
+      }
       return "<div>" + escape(head) + "</div>" + ps.map(function (p) {
         return row(p, time ? p.value[1] : p.value, spec.yUnit === "count" ? "" : spec.yUnit);
       }).join("");
@@ -43,7 +47,7 @@
 
   function axis(a) {
     a.nameTextStyle = { color: soft, fontSize: 12, align: a.nameLocation === "end" ? "left" : "center" };
-    if (a.nameLocation === "end") { a.nameTextStyle.padding = [0, 0, 0, -30]; a.nameGap = 12; }
+    if (a.nameLocation === "end") { a.nameTextStyle.padding = [0, 0, 0, -20]; a.nameGap = 12; }
     a.axisLabel = Object.assign({ color: soft, fontSize: 11.5 }, a.axisLabel);
     a.axisLine = { lineStyle: { color: "#b9c1cc" } };
     a.axisTick = Object.assign({ lineStyle: { color: "#b9c1cc" } }, a.axisTick);
