@@ -61,7 +61,7 @@ func FormatNumber(f float64) string {
 		return "0"
 	case a >= 1e15:
 		return strconv.FormatFloat(f, 'e', 2, 64)
-	case a >= 99.95 || f == math.Trunc(f):
+	case a >= 99.95 || math.Abs(f-math.Round(f)) < 1e-9*a:
 		return FormatCount(f)
 	case a >= 9.995:
 		return strconv.FormatFloat(f, 'f', 1, 64)

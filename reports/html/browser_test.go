@@ -117,7 +117,12 @@ const drawn = `(() => {
     if (!c || !c.width || !c.height) { return el.id + ": no canvas"; }
     const p = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
     const seen = new Set();
-    for (let i = 0; i < p.length; i += 4) { if (p[i + 3]) { seen.add(p[i] << 16 | p[i + 1] << 8 | p[i + 2]); } }
+    let inked = 0;
+    for (let i = 0; i < p.length; i += 4) {
+      if (p[i + 3]) { seen.add(p[i] << 16 | p[i + 1] << 8 | p[i + 2]); inked++; }
+    }
+    const share = inked / (p.length / 4);
+    if (el.id === "chart-nodes-heat" && share < 0.35) { return el.id + ": only " + share + " of it is drawn"; }
     return seen.size > 8 ? el.id + ": ok" : el.id + ": only " + seen.size + " colours";
   });
 })()`

@@ -32,29 +32,29 @@ var colours = map[reports.Role]string{
 // 2003).
 var heatColours = []string{"#ffffd9", "#c7e9b4", "#7fcdbb", "#41b6c4", "#1d91c0", "#225ea8", "#081d58"}
 
-// unitMillis is the length of the units of time axes. ECharts stacks areas on time axes only, whose values are
-// milliseconds.
-var unitMillis = map[string]float64{"s": 1e3, "min": 6e4, "h": 3.6e6, "d": 8.64e7}
-
 // spec is what report.js needs to draw a chart: ECharts' own option and what JSON cannot say in it, functions.
 type spec struct {
 	Option map[string]any `json:"option"`
 	Kind   string         `json:"kind"`
 	XUnit  string         `json:"xUnit"`
 	YUnit  string         `json:"yUnit"`
-	Scale  float64        `json:"scale,omitempty"` // time axes: milliseconds per unit
-	Ticks  []float64      `json:"ticks,omitempty"` // time axes: where to put labels, in milliseconds
+	Time   bool           `json:"time,omitempty"`  // X is a time axis
+	Ticks  []float64      `json:"ticks,omitempty"` // time axes: where to put labels
+	Legend []string       `json:"legend"`          // names in the order of reading
 }
 
 // newFigure makes a chart's option. IDs are fixed by the panel, so that the bytes repeat.
 func newFigure(panel string, c reports.Chart) (figure, error) {
 	id := "chart-" + panel + "-" + c.ID
 	out := spec{Kind: string(c.Kind), XUnit: c.X.Unit, YUnit: c.Y.Unit}
+	for _, s := range c.Series {
+		out.Legend = append(out.Legend, s.Name)
+	}
 	height := 300
 	switch c.Kind {
 	case reports.StackedArea, reports.Line:
 		out.Option = timeOption(id, c)
-		out.Scale, out.Ticks = unitMillis[c.X.Unit], ticks(c.Times, c.X.Unit)
+		out.Time, out.Ticks = true, ticks(c.Times, c.X.Unit)
 	case reports.HeatMap:
 		out.Option = heatOption(id, c)
 		out.YUnit = c.Value.Unit
@@ -66,9 +66,9 @@ func newFigure(panel string, c reports.Chart) (figure, error) {
 	return figure{id, c.Title, height, js}, err
 }
 
-// round keeps five significant digits: more than a screen can show.
+// round keeps six significant digits: more than a screen can show, enough for differences of sums.
 func round(f float64) float64 {
-	v, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 5, 64), 64)
+	v, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 6, 64), 64)
 	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
 		return 0
 	}
@@ -99,34 +99,46 @@ func grid(top, bottom string) charts.GlobalOpts {
 		ContainLabel: opts.Bool(true)})
 }
 
-// timeOption draws step functions: a value holds from its bin's start to the next one's. Both points are given: the
-// library's own steps leave small ones out, which tears stacked areas apart.
+// timeOption draws step functions: a value holds from its bin's start to the next one's, so both points are given.
+//
+// Stacked areas are drawn as sums, the highest first and each over the one before: the library's own stacking leaves out
+// steps of less than a pixel, above and below an area differently, which tears the stack apart.
 func timeOption(id string, c reports.Chart) map[string]any {
 	chart := charts.NewLine()
-	scale := unitMillis[c.X.Unit]
-	x := opts.XAxis{Type: "time", Name: c.X.Label(), NameLocation: "middle", NameGap: 28}
+	x := opts.XAxis{Type: "value", Name: c.X.Label(), NameLocation: "middle", NameGap: 28}
 	if n := len(c.Times); n > 0 {
-		x.Min, x.Max = math.Round(c.Times[0]*scale), math.Round(c.Times[n-1]*scale)
+		x.Min, x.Max = round(c.Times[0]), round(c.Times[n-1])
 	}
 	chart.SetGlobalOptions(append(common(id, c), grid(top(c), "30"), charts.WithXAxisOpts(x),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
 		charts.WithDataZoomOpts(opts.DataZoom{Type: "inside", FilterMode: "none"}))...)
+	sums := make([]float64, max(0, len(c.Times)-1))
 	for _, s := range c.Series {
-		var data [][2]float64
-		for i, v := range s.Values {
-			from, to := math.Round(c.Times[i]*scale), math.Round(c.Times[i+1]*scale)
-			data = append(data, [2]float64{from, round(v)}, [2]float64{to, round(v)})
-		}
-		line := charts.SingleSeries{Name: s.Name, Type: "line", Data: data, Symbol: "none",
+		line := charts.SingleSeries{Name: s.Name, Type: "line", Symbol: "none",
 			ItemStyle: &opts.ItemStyle{Color: colours[s.Role]},
 			LineStyle: &opts.LineStyle{Width: 1.6, Color: colours[s.Role]}}
-		if c.Kind == reports.StackedArea && !s.Overlay {
-			line.Stack, line.LineStyle.Opacity = "all", opts.Float(0)
-			line.AreaStyle = &opts.AreaStyle{Color: colours[s.Role], Opacity: opts.Float(0.92)}
+		if c.Kind == reports.Line || s.Overlay {
+			line.Data = stairs(c.Times, s.Values)
+			chart.MultiSeries = append(chart.MultiSeries, line)
+			continue
 		}
-		chart.MultiSeries = append(chart.MultiSeries, line)
+		for i, v := range s.Values {
+			sums[i] += v
+		}
+		line.Data, line.LineStyle.Opacity = stairs(c.Times, sums), opts.Float(0)
+		line.AreaStyle = &opts.AreaStyle{Color: colours[s.Role], Opacity: opts.Float(1)}
+		chart.MultiSeries = append([]charts.SingleSeries{line}, chart.MultiSeries...)
 	}
 	return chart.JSON()
+}
+
+// stairs gives the start and the end of each bin.
+func stairs(times, values []float64) [][2]float64 {
+	out := make([][2]float64, 0, 2*len(values))
+	for i, v := range values {
+		out = append(out, [2]float64{round(times[i]), round(v)}, [2]float64{round(times[i+1]), round(v)})
+	}
+	return out
 }
 
 func barOption(id string, c reports.Chart) map[string]any {
@@ -195,7 +207,7 @@ func heatOption(id string, c reports.Chart) map[string]any {
 	return chart.JSON()
 }
 
-// ticks places at most ten labels at round values of the unit, in milliseconds.
+// ticks places at most ten labels at round values of the unit.
 func ticks(times []float64, unit string) []float64 {
 	if len(times) < 2 {
 		return nil
@@ -214,9 +226,9 @@ func ticks(times []float64, unit string) []float64 {
 		}
 		var out []float64
 		for k := math.Ceil(from / step); k*step <= to; k++ {
-			out = append(out, math.Round(k*step*unitMillis[unit]))
+			out = append(out, round(k*step))
 		}
 		return out
 	}
-	return []float64{math.Round(from * unitMillis[unit]), math.Round(to * unitMillis[unit])}
+	return []float64{round(from), round(to)}
 }

@@ -219,8 +219,10 @@ func clean(s string) string {
 	return s
 }
 
-// noBreak keeps a number and its unit on one line.
-func noBreak(s string) string { return strings.ReplaceAll(s, " %", "\u00a0%") }
+// noBreak keeps a number and its unit, and the parts of a unit, on one line.
+func noBreak(s string) string {
+	return strings.NewReplacer(" %", "\u00a0%", "GPU-hour", "GPU\u2011hour", "pod-hour", "pod\u2011hour").Replace(s)
+}
 
 // toJSON encodes without floating-point noise; encoding/json escapes <, > and &, so that no text ends the script.
 func toJSON(v any) (template.JS, error) {

@@ -26,14 +26,21 @@
   function axisTip(spec) {
     return function (ps) {
       if (!ps.length) { return ""; }
-      var time = spec.scale !== undefined;
+      var option = spec.option, stacked = spec.kind === "stacked_area";
       var head = ps[0].name;
-      if (time) { // points come in pairs, the start and the end of a bin
-        var data = spec.option.series[ps[0].seriesIndex].data, k = ps[0].dataIndex - ps[0].dataIndex % 2;
-        head = number(data[k][0] / spec.scale) + " – " + number(data[k + 1][0] / spec.scale) + " " + spec.xUnit;
+      if (spec.time) { // points come in pairs, the start and the end of a bin
+        var data = option.series[ps[0].seriesIndex].data, k = ps[0].dataIndex - ps[0].dataIndex % 2;
+        head = number(data[k][0]) + " – " + number(data[k + 1][0]) + " " + spec.xUnit;
       }
+      ps.sort(function (a, b) { return spec.legend.indexOf(a.seriesName) - spec.legend.indexOf(b.seriesName); });
+      var below = 0;
       return "<div>" + escape(head) + "</div>" + ps.map(function (p) {
-        return row(p, time ? p.value[1] : p.value, spec.yUnit === "count" ? "" : spec.yUnit);
+        var v = spec.time ? p.value[1] : p.value;
+        if (stacked && option.series[p.seriesIndex].areaStyle) { // drawn as sums
+          v -= below;
+          below += v;
+        }
+        return row(p, v, spec.yUnit === "count" ? "" : spec.yUnit);
       }).join("");
     };
   }
@@ -59,6 +66,9 @@
     var o = spec.option;
     o.textStyle = { fontFamily: font, color: ink };
     o.useUTC = true;
+    o.legend.data = spec.legend;
+    o.legend.selectedMode = spec.kind !== "stacked_area";
+    o.series.forEach(function (s) { s.progressive = 0; });
     Object.assign(o.legend, { itemWidth: 12, itemHeight: 10, itemGap: 16, textStyle: { color: ink, fontSize: 12 } });
     o.tooltip = Object.assign(o.tooltip, { confine: true, textStyle: { fontSize: 12, color: ink } });
     o.tooltip.axisPointer = { type: spec.kind === "stacked_area" || spec.kind === "line" ? "line" : "shadow" };
@@ -69,8 +79,12 @@
       var x = o.xAxis[0];
       x.axisLabel.customValues = spec.ticks;
       x.axisTick.customValues = spec.ticks;
-      x.axisLabel.formatter = function (v) { return number(v / spec.scale); };
+      x.axisLabel.formatter = number;
       x.axisLabel.hideOverlap = true;
+    }
+    if (spec.kind === "heat_map") {
+      var every = Math.ceil(o.yAxis[0].data.length / 36) - 1;
+      Object.assign(o.yAxis[0].axisLabel, { interval: every, width: 170, overflow: "truncate" });
     }
     if (o.visualMap) {
       [].concat(o.visualMap).forEach(function (v) {
