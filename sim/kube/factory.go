@@ -25,8 +25,22 @@ var activePods = fields.AndSelectors(
 // this store, made when first asked for. As in scheduler.NewInformerFactory the pod informer leaves out finished pods.
 // Each factory has its own informers. Start does nothing for them and WaitForCacheSync returns at once. cs serves only
 // informers on types in other than the stored version, which are client-go's own.
-func (s *Store) InformerFactory(cs kubernetes.Interface) informers.SharedInformerFactory {
-	return s.newFactory(cs, activePods)
+func (s *Store) InformerFactory(cs kubernetes.Interface, opts ...InformerOption) informers.SharedInformerFactory {
+	f := s.newFactory(cs, activePods)
+	for _, o := range opts {
+		o(f)
+	}
+	return f
+}
+
+// InformerOption changes how a factory's informers are told of changes.
+type InformerOption func(*factory)
+
+// Deliver hands every change to fn instead of telling the informers at once; fn runs what it is given later, in the
+// order given. That is how a watch takes time, and how a controller with goroutines of its own is told one change at a
+// time.
+func Deliver(fn func(tell func())) InformerOption {
+	return func(f *factory) { f.deliver = fn }
 }
 
 // newFactory returns a factory with the given selection of pods.
@@ -42,6 +56,7 @@ type factory struct {
 	informers.SharedInformerFactory // for types that are not ours
 	store                           *Store
 	pods                            fields.Selector
+	deliver                         func(func())
 
 	mu   sync.Mutex
 	ours map[reflect.Type]cache.SharedIndexInformer
@@ -66,7 +81,9 @@ func (f *factory) informer(k *kind) cache.SharedIndexInformer {
 		if k.gvr == podsGVR {
 			fs = f.pods
 		}
-		inf = f.store.newInformer(k, fs)
+		own := f.store.newInformer(k, fs)
+		own.deliver = f.deliver
+		inf = own
 		f.ours[k.goType] = inf
 	}
 	return inf

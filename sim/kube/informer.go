@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -22,6 +23,8 @@ type informer struct {
 	kind  *kind
 	sel   selection
 	index *indexer
+	// deliver, where not nil, is handed every change of the selection and runs it later, in order.
+	deliver func(func())
 
 	mu        sync.Mutex
 	active    bool
@@ -120,7 +123,18 @@ func (i *informer) process(c Commit) {
 		return
 	}
 	what, obj := i.sel.view(i.kind, c)
-	i.index.seen(c.RV)
+	if i.deliver != nil {
+		if what != changeNone {
+			i.deliver(func() { i.apply(what, obj, c.RV) })
+		}
+		return
+	}
+	i.apply(what, obj, c.RV)
+}
+
+// apply brings index and handlers up to a change.
+func (i *informer) apply(what change, obj runtime.Object, rv uint64) {
+	i.index.seen(rv)
 	if what == changeNone {
 		return
 	}
