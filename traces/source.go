@@ -119,6 +119,9 @@ func openPlain(plain *bufio.Reader, name string, opts Options) (Source, error) {
 
 // choose returns the importer to use, nil for the canonical format.
 func choose(plain *bufio.Reader, name string, opts Options) (Format, error) {
+	if len(opts.Formats) == 0 && opts.Format == "" {
+		return nil, nil
+	}
 	names := []string{Canonical}
 	for _, f := range opts.Formats {
 		names = append(names, f.Info().Name)
