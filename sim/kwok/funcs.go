@@ -18,6 +18,7 @@ func (c *Controller) funcs() template.FuncMap {
 		"Now":         func() string { return stamp(c.now()) },
 		"now":         c.now,
 		"StartTime":   func() string { return stamp(c.p.Epoch) },
+		"Version":     func() string { return kwokVersion },
 		"NodeIP":      func() string { return nodeIPDefault },
 		"NodeName":    func() string { return c.playing },
 		"NodePort":    func() int { return 0 },

@@ -130,7 +130,7 @@ func (l *loader) stage(file string, n *yaml.Node) *internalversion.Stage {
 		return nil
 	}
 	v1alpha1.SetObjectDefaults_Stage(&stage)
-	internal, err := internalversion.ConvertToInternalStage(&stage)
+	internal, err := internalversion.ConvertToInternalStage(stage.DeepCopy()) // it changes its argument
 	if err != nil {
 		found(n, "cannot be read: %v", err)
 		return nil

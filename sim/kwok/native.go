@@ -140,26 +140,59 @@ func delayDelete(v *view) span {
 		return span{low, 0, true}
 	}
 	if _, given := v.annotation(AnnotationDeleteJitter); !given {
-		return span{low, pod(v).DeletionTimestamp.Sub(v.since), true}
+		return span{low, pod(v).DeletionTimestamp.Truncate(time.Second).Sub(v.since), true} // as JSON has it
 	}
 	high, ok := v.duration(AnnotationDeleteJitter, 0, false)
 	return span{low, high, ok}
 }
 
-// condition sets fields of the condition of a type, as a strategic merge patch with merge key type does.
-func condition(list []corev1.PodCondition, t corev1.PodConditionType, s corev1.ConditionStatus, reason string,
-	at metav1.Time) []corev1.PodCondition {
-	i := slices.IndexFunc(list, func(c corev1.PodCondition) bool { return c.Type == t })
-	if i < 0 {
-		i = len(list)
-		list = append(list, corev1.PodCondition{Type: t})
+// mergeLists does what a strategic merge patch does with lists that have a merge key, order included
+// (k8s.io/apimachinery v0.37.2, pkg/util/strategicpatch, normalizeElementOrder): patched items in the order of the
+// patch, and before each the old items that no patch touches and that preceded it. same compares merge keys; merge
+// makes a new item of an old one, nil if there is none, and a patch.
+func mergeLists[T any](old, patch []T, same func(a, b *T) bool, merge func(old, patch *T) T) []T {
+	at := func(list []T, x *T) int { return slices.IndexFunc(list, func(y T) bool { return same(x, &y) }) }
+	out := make([]T, 0, len(old)+len(patch))
+	i := 0
+	untouched := func(before int) { // copies old items up to a position
+		for ; i < len(old) && (before < 0 || i < before); i++ {
+			if at(patch, &old[i]) < 0 {
+				out = append(out, old[i])
+			}
+		}
 	}
-	list[i].Status = s
-	list[i].LastTransitionTime = at
-	if reason != "" {
-		list[i].Reason = reason
+	for j := range patch {
+		k := at(old, &patch[j])
+		if k < 0 {
+			out = append(out, merge(nil, &patch[j]))
+			continue
+		}
+		untouched(k)
+		out = append(out, merge(&old[k], &patch[j]))
 	}
-	return list
+	untouched(-1)
+	return out
+}
+
+// mergeConditions is mergeLists for conditions; fields that are zero in the patch stay as they are.
+func mergeConditions(old []corev1.PodCondition, patch ...corev1.PodCondition) []corev1.PodCondition {
+	return mergeLists(old, patch, func(a, b *corev1.PodCondition) bool { return a.Type == b.Type },
+		func(old, patch *corev1.PodCondition) corev1.PodCondition {
+			if old == nil {
+				return *patch
+			}
+			c := *old
+			c.Status, c.LastTransitionTime = patch.Status, patch.LastTransitionTime
+			if patch.Reason != "" {
+				c.Reason = patch.Reason
+			}
+			return c
+		})
+}
+
+// mergeIPs is mergeLists for lists of addresses, which are their own keys.
+func mergeIPs[T comparable](old, patch []T) []T {
+	return mergeLists(old, patch, func(a, b *T) bool { return *a == *b }, func(_, patch *T) T { return *patch })
 }
 
 // stampTime is now with the precision of the API: seconds.
@@ -169,13 +202,14 @@ func playReady(c *Controller, v *view) error {
 	p := *pod(v)
 	now := c.stampTime()
 	st := &p.Status
-	st.Conditions = append(make([]corev1.PodCondition, 0, len(st.Conditions)+3), st.Conditions...)
+	conds := make([]corev1.PodCondition, 0, 3+len(p.Spec.ReadinessGates))
 	for _, t := range []corev1.PodConditionType{corev1.PodInitialized, corev1.PodReady, corev1.ContainersReady} {
-		st.Conditions = condition(st.Conditions, t, corev1.ConditionTrue, "", now)
+		conds = append(conds, corev1.PodCondition{Type: t, Status: corev1.ConditionTrue, LastTransitionTime: now})
 	}
 	for _, g := range p.Spec.ReadinessGates {
-		st.Conditions = condition(st.Conditions, g.ConditionType, corev1.ConditionTrue, "", now)
+		conds = append(conds, corev1.PodCondition{Type: g.ConditionType, Status: corev1.ConditionTrue, LastTransitionTime: now})
 	}
+	st.Conditions = mergeConditions(st.Conditions, conds...)
 	yes := true
 	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}
 	st.ContainerStatuses = make([]corev1.ContainerStatus, len(p.Spec.Containers))
@@ -193,26 +227,26 @@ func playReady(c *Controller, v *view) error {
 		}
 		st.InitContainerStatuses = append(st.InitContainerStatuses, s)
 	}
-	for i, ip := range c.nodeIPs(p.Spec.NodeName) {
-		if i == 0 {
-			st.HostIP, st.HostIPs = ip, slices.Clone(st.HostIPs)
-		}
-		if !slices.Contains(st.HostIPs, corev1.HostIP{IP: ip}) {
-			st.HostIPs = append(st.HostIPs, corev1.HostIP{IP: ip})
-		}
-	}
-	for i, ip := range c.podIPs(p.Spec.NodeName, p.Spec.HostNetwork, p.Namespace, p.Name) {
-		if i == 0 {
-			st.PodIP, st.PodIPs = ip, slices.Clone(st.PodIPs)
-		}
-		if !slices.Contains(st.PodIPs, corev1.PodIP{IP: ip}) {
-			st.PodIPs = append(st.PodIPs, corev1.PodIP{IP: ip})
-		}
-	}
+	c.setIPs(&p)
 	st.Phase = corev1.PodRunning
 	st.StartTime = &now
 	_, err := c.p.API.Update(&p, "status")
 	return err
+}
+
+// setIPs sets the addresses of the pod and of its node.
+func (c *Controller) setIPs(p *corev1.Pod) {
+	st := &p.Status
+	var hosts []corev1.HostIP
+	for _, ip := range c.nodeIPs(p.Spec.NodeName) {
+		hosts = append(hosts, corev1.HostIP{IP: ip})
+	}
+	st.HostIP, st.HostIPs = hosts[0].IP, mergeIPs(st.HostIPs, hosts)
+	var pods []corev1.PodIP
+	for _, ip := range c.podIPs(p.Spec.NodeName, p.Spec.HostNetwork, p.Namespace, p.Name) {
+		pods = append(pods, corev1.PodIP{IP: ip})
+	}
+	st.PodIP, st.PodIPs = pods[0].IP, mergeIPs(st.PodIPs, pods)
 }
 
 func playComplete(c *Controller, v *view) error {
@@ -236,10 +270,10 @@ func (c *Controller) finish(v *view, phase corev1.PodPhase, condReason, reason s
 	if st.StartTime != nil {
 		started = *st.StartTime
 	}
-	st.Conditions = append(make([]corev1.PodCondition, 0, len(st.Conditions)+2), st.Conditions...)
-	for _, t := range []corev1.PodConditionType{corev1.PodReady, corev1.ContainersReady} {
-		st.Conditions = condition(st.Conditions, t, corev1.ConditionFalse, condReason, now)
-	}
+	ended := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: condReason, LastTransitionTime: now}
+	containers := ended
+	containers.Type = corev1.ContainersReady
+	st.Conditions = mergeConditions(st.Conditions, ended, containers)
 	no := false
 	st.ContainerStatuses = make([]corev1.ContainerStatus, len(p.Spec.Containers))
 	for i, x := range p.Spec.Containers {

@@ -81,7 +81,7 @@ var impure = []string{"bcrypt", "encryptAES", "env", "expandenv", "genCA", "genC
 	"randAlpha", "randAlphaNum", "randAscii", "randBytes", "randInt", "randNumeric", "shuffle", "uuidv4"}
 
 // pureFuncs are KWOK's template functions that need no cluster, less the impure ones. Sources: gotpl/funcs.go of KWOK
-// v0.8.0 (Quote, YAML, Version, NodeConditions) and sprig v3.
+// v0.8.0 (Quote, YAML, NodeConditions) and sprig v3.
 func pureFuncs() template.FuncMap {
 	f := sprig.TxtFuncMap()
 	for _, name := range impure {
@@ -90,7 +90,6 @@ func pureFuncs() template.FuncMap {
 	f["keys"], f["values"] = sortedKeys, sortedValues // sprig's are in the order of a Go map
 	f["Quote"] = quote
 	f["YAML"] = indentYAML
-	f["Version"] = func() string { return kwokVersion }
 	f["NodeConditions"] = func() any { return nodeConditions() }
 	return f
 }
@@ -167,8 +166,8 @@ func healthyNode() []corev1.NodeCondition {
 // clusterFuncs names the functions that need a cluster, for checking templates without one.
 func clusterFuncs() template.FuncMap {
 	f := template.FuncMap{}
-	for _, name := range []string{"Now", "StartTime", "now", "NodeIP", "NodeName", "NodePort", "PodIP", "NodeIPWith",
-		"NodeIPsWith", "PodIPWith", "PodIPsWith"} {
+	for _, name := range []string{"Now", "StartTime", "now", "Version", "NodeIP", "NodeName", "NodePort", "PodIP",
+		"NodeIPWith", "NodeIPsWith", "PodIPWith", "PodIPsWith"} {
 		f[name] = func(...any) any { return nil }
 	}
 	return f
