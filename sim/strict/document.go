@@ -23,6 +23,7 @@ type Doc struct {
 	origins  map[*yaml.Node]string // nodes that come from an override → the flag as written
 	paths    map[string]*yaml.Node // decoded path → its node
 	problems []problem
+	foreign  []string
 	nodes    int
 }
 
@@ -38,7 +39,7 @@ func Parse(file string, data []byte) *Doc {
 	d.Root = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}
 	root, err := parse(data)
 	if err != nil {
-		line, text := yamlError(err)
+		line, text := SplitError(err)
 		d.add(&yaml.Node{Line: line, Column: 1}, text)
 		return d
 	}
@@ -85,8 +86,8 @@ func parse(data []byte) (root *yaml.Node, err error) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// yamlError splits an error of the YAML parser into line and text. The parser counts some lines from 0.
-func yamlError(err error) (int, string) {
+// SplitError splits an error of the YAML parser into its line, at least 1, and what is wrong.
+func SplitError(err error) (int, string) {
 	text := err.Error()
 	m := yamlLine.FindStringSubmatch(text)
 	if m == nil {
@@ -146,6 +147,13 @@ func (d *Doc) ProblemAt(line, col int, text string) {
 	d.add(&yaml.Node{Line: line, Column: col}, text)
 }
 
+// Foreign adds a problem of another file, which carries its own place.
+func (d *Doc) Foreign(text string) {
+	if !slices.Contains(d.foreign, text) {
+		d.foreign = append(d.foreign, text)
+	}
+}
+
 // Pos returns where the value at path stands: file:line:column, or the flag.
 func (d *Doc) Pos(path string) string {
 	n := d.nearest(path)
@@ -188,9 +196,10 @@ type Error struct {
 // Error lists the problems, one a line.
 func (e *Error) Error() string { return strings.Join(e.Problems, "\n") }
 
-// Err returns all problems found so far as an *Error in the order of the file, those of flags last, or nil.
+// Err returns all problems found so far as an *Error in the order of the file, those of flags and then
+// those of other files last, or nil.
 func (d *Doc) Err() error {
-	if len(d.problems) == 0 {
+	if len(d.problems)+len(d.foreign) == 0 {
 		return nil
 	}
 	sorted := slices.Clone(d.problems)
@@ -210,6 +219,7 @@ func (d *Doc) Err() error {
 	for _, p := range sorted {
 		e.Problems = append(e.Problems, d.pos(p)+": "+p.text)
 	}
+	e.Problems = append(e.Problems, d.foreign...)
 	return e
 }
 

@@ -37,7 +37,7 @@ func (d *Doc) Set(flag, expr string) {
 	}
 	value, err := parse([]byte(text))
 	if err != nil {
-		_, msg := yamlError(err)
+		_, msg := SplitError(err)
 		fail("the value is %s", msg)
 		return
 	}

@@ -1,0 +1,441 @@
+package scenarios
+
+import (
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"orrery/sim/catalog"
+	"orrery/sim/plan"
+	"orrery/sim/strict"
+)
+
+// The comments of the fields below are the text of the tables in README.md; a test keeps the two equal.
+
+// Scenario is one run: a cluster, jobs, a scheduler and what to report of them. Load, Parse and Open make it; a
+// scenario in hand is valid.
+type Scenario struct {
+	// Version of this format: orrery/v1.
+	APIVersion string `yaml:"apiVersion" required:"true" enum:"orrery/v1"`
+	// Always Scenario.
+	Kind string `yaml:"kind" required:"true" enum:"Scenario"`
+	// Name of the run: lower-case letters, digits and dashes.
+	Name string `yaml:"name" required:"true"`
+	// What the run shows, for people.
+	Description string `yaml:"description"`
+	// Wall time of the run's time zero, RFC 3339. It decides nothing but time stamps.
+	Epoch Time `yaml:"epoch"`
+	// Seed of all random streams.
+	Seed uint64 `yaml:"seed"`
+	// Simulated span after which the run ends, e.g. 30d. 0s: the run ends when it is drained, that is, when the trace
+	// is exhausted and nothing is left that can change.
+	Horizon Duration `yaml:"horizon"`
+	// Catalogue files that add or replace GPUs and prices.
+	Catalog []File `yaml:"catalog"`
+	// The nodes.
+	Cluster Cluster `yaml:"cluster" required:"true"`
+	// The jobs.
+	Trace Trace `yaml:"trace" required:"true"`
+	// How jobs become pods.
+	Workload Workload `yaml:"workload"`
+	// The scheduler.
+	Scheduler Scheduler `yaml:"scheduler"`
+	// KWOK Stage files (kwok.x-k8s.io/v1alpha1), verbatim: how pods start, run and stop. Empty: the built-in stages.
+	Stages []File `yaml:"stages"`
+	// Files of Kubernetes objects, verbatim, created before the first job: PriorityClass, PodDisruptionBudget,
+	// ResourceQuota and others.
+	Manifests []File `yaml:"manifests"`
+	// How costs are computed.
+	Pricing Pricing `yaml:"pricing"`
+	// What the journal holds beyond the usual.
+	Journal Journal `yaml:"journal"`
+	// How reports look.
+	Report Report `yaml:"report"`
+	// Bounds on numbers of result.json by path, e.g. queue_wait_seconds.p95: {max: 600}. A run that misses one fails.
+	Expect map[string]Bound `yaml:"expect"`
+
+	doc      *strict.Doc
+	catalog  *catalog.Catalog
+	warnings []plan.Warning
+}
+
+// SetDefaults fills in what a scenario need not say.
+func (s *Scenario) SetDefaults() {
+	s.Epoch = Time(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+	s.Seed = 1
+	s.Workload.SetDefaults()
+	s.Scheduler.SetDefaults()
+	s.Pricing.SetDefaults()
+}
+
+// Cluster is the nodes of a run.
+type Cluster struct {
+	// Groups of equal nodes.
+	Pools []Pool `yaml:"pools"`
+	// Nodes read from a file of a trace, grouped into pools by shape after the pools above.
+	NodeList *NodeList `yaml:"nodeList,omitempty"`
+}
+
+// Pool is a group of equal nodes.
+type Pool struct {
+	// Name, unique in the cluster: lower-case letters, digits and dashes.
+	Name string `yaml:"name" required:"true"`
+	// Catalogue key or alias of the GPU, e.g. h100-sxm or H100. Leave it out for nodes without GPUs.
+	GPU string `yaml:"gpu"`
+	// Number of nodes.
+	Nodes int `yaml:"nodes" required:"true" min:"1" max:"200000"`
+	// Names of the nodes, as many as there are nodes. Empty: nodeNamePrefix and a number.
+	NodeNames []string `yaml:"nodeNames"`
+	// Beginning of the nodes' names. Default: the pool's name and a dash.
+	NodeNamePrefix string `yaml:"nodeNamePrefix"`
+	// GPUs of one node.
+	GPUsPerNode int `yaml:"gpusPerNode" min:"0" max:"1024"`
+	// Allocatable CPU of one node, e.g. 96 or 95500m.
+	CPU CPU `yaml:"cpu" required:"true"`
+	// Allocatable memory of one node, e.g. 1Ti or 921600Mi; parts of a Mi are cut off.
+	Memory Memory `yaml:"memory" required:"true"`
+	// Pods one node takes. The kubelet's own default is 110.
+	MaxPods int `yaml:"maxPods" min:"1" max:"10000"`
+	// Node labels, beside those that the simulator sets (see "Labels" below).
+	Labels map[string]string `yaml:"labels"`
+	// Node taints.
+	Taints []Taint `yaml:"taints"`
+	// Value of topology.kubernetes.io/zone.
+	Zone string `yaml:"zone"`
+	// Value of topology.kubernetes.io/region.
+	Region string `yaml:"region"`
+	// Value of node.kubernetes.io/instance-type.
+	InstanceType string `yaml:"instanceType"`
+	// How the device plugin shares GPUs.
+	Sharing Sharing `yaml:"sharing"`
+	// Price of the pool's GPUs, in place of the catalogue's.
+	Price *Price `yaml:"price,omitempty"`
+}
+
+// SetDefaults fills in what a pool need not say.
+func (p *Pool) SetDefaults() {
+	p.MaxPods = kubeletMaxPods
+	p.Sharing.SetDefaults()
+}
+
+// kubeletMaxPods is the default of the kubelet's maxPods (k8s.io/kubernetes v1.37.2 pkg/kubelet/apis/config/v1beta1).
+const kubeletMaxPods = 110
+
+// Taint is a node taint.
+type Taint struct {
+	// Key, e.g. nvidia.com/gpu.
+	Key string `yaml:"key" required:"true"`
+	// Value.
+	Value string `yaml:"value"`
+	// What it does to pods that do not tolerate it.
+	Effect string `yaml:"effect" required:"true" enum:"NoSchedule|PreferNoSchedule|NoExecute"`
+}
+
+// Sharing is how the device plugin offers GPUs.
+type Sharing struct {
+	// none: whole GPUs. time-slicing: every GPU is offered as several replicas.
+	Strategy string `yaml:"strategy" enum:"none|time-slicing"`
+	// Replicas of each GPU; 1 with strategy none.
+	Replicas int `yaml:"replicas" min:"1" max:"100"`
+	// Offer replicas as a resource of their own, nvidia.com/gpu.shared, as the NVIDIA device plugin's
+	// renameByDefault does.
+	Rename bool `yaml:"rename"`
+}
+
+// SetDefaults offers whole GPUs.
+func (s *Sharing) SetDefaults() { *s = Sharing{Strategy: plan.SharingNone, Replicas: 1} }
+
+// Price is a price with its source: exactly one of its first three fields.
+type Price struct {
+	// USD per GPU and hour on the scenario's pricing basis, any but owned.
+	USDPerGPUHour *float64 `yaml:"usdPerGPUHour,omitempty" min:"0" max:"10000"`
+	// USD per node and hour, for nodes without GPUs.
+	USDPerNodeHour *float64 `yaml:"usdPerNodeHour,omitempty" min:"0" max:"10000"`
+	// What a GPU cost to buy, for the pricing basis owned.
+	Owned *Owned `yaml:"owned,omitempty"`
+	// Where the figure comes from: a list with its date, or a contract.
+	Source string `yaml:"source" required:"true" min:"1"`
+}
+
+// Owned is the capital cost of a GPU with its share of server, network and building. Energy comes on top.
+type Owned struct {
+	// USD per GPU.
+	USDPerGPU float64 `yaml:"usdPerGPU" required:"true" min:"0" max:"10000000"`
+	// Years over which it is written off.
+	Years float64 `yaml:"years" required:"true" min:"0.1" max:"50"`
+	// Part of the price left at the end, from 0 to 1.
+	Residual float64 `yaml:"residual" min:"0" max:"1"`
+}
+
+// NodeList is nodes listed in a file of a trace.
+type NodeList struct {
+	// Format of the file: openb (columns sn, cpu_milli, memory_mib, gpu, model).
+	Format string `yaml:"format" required:"true" enum:"openb"`
+	// The file. Relative paths start at the scenario's folder, or at the current one when given by --set.
+	File string `yaml:"file" required:"true" min:"1"`
+	// Pods one node takes.
+	MaxPods int `yaml:"maxPods" min:"1" max:"10000"`
+	// How the device plugin shares GPUs.
+	Sharing Sharing `yaml:"sharing"`
+}
+
+// SetDefaults fills in what a node list need not say.
+func (l *NodeList) SetDefaults() {
+	l.MaxPods = kubeletMaxPods
+	l.Sharing.SetDefaults()
+}
+
+// Trace is where the jobs come from: exactly one of file, generate and builtin.
+type Trace struct {
+	// A trace file, compressed or not. Relative paths start at the scenario's folder, or at the current one when given
+	// by --set.
+	File string `yaml:"file,omitempty"`
+	// Name of the file's format. Empty: found out from the file itself.
+	Format string `yaml:"format,omitempty"`
+	// Options of the format.
+	Options map[string]string `yaml:"options,omitempty"`
+	// Leave malformed rows out and count them in the results, instead of refusing the file.
+	SkipBad bool `yaml:"skipBad,omitempty"`
+	// SHA-256 of the file, hexadecimal. When given, a file with another content is refused.
+	SHA256 string `yaml:"sha256,omitempty"`
+	// A generator's specification, inline (see traces/gen).
+	Generate *yaml.Node `yaml:"generate,omitempty"`
+	// A trace that comes with the program. empty: no jobs at all.
+	Builtin string `yaml:"builtin,omitempty" enum:"empty"`
+	// Steps that change the trace, in order.
+	Transform []Step `yaml:"transform,omitempty"`
+}
+
+// Step changes a trace; exactly one field is given.
+type Step struct {
+	// Keep the jobs submitted inside a span, whose beginning becomes time zero.
+	Clip *Clip `yaml:"clip,omitempty"`
+	// Keep the first jobs, this many.
+	First *int64 `yaml:"first,omitempty" min:"1" max:"1000000000"`
+	// Multiply all times by this factor; the load stays.
+	ScaleTime *float64 `yaml:"scaleTime,omitempty" min:"0.000001" max:"1000000"`
+	// Divide the time between submissions by this factor and leave the run times: 2 doubles the load.
+	CompressGaps *float64 `yaml:"compressGaps,omitempty" min:"0.000001" max:"1000000"`
+	// Keep each job with this probability, decided by the seed and the job's id.
+	Thin *float64 `yaml:"thin,omitempty" min:"0.000001" max:"1"`
+	// Keep the jobs of these tenants.
+	Tenants []string `yaml:"tenants,omitempty"`
+}
+
+// Clip is a span of a trace.
+type Clip struct {
+	// Beginning of the span.
+	From Duration `yaml:"from"`
+	// End of the span; jobs submitted at it are left out.
+	To Duration `yaml:"to" required:"true"`
+}
+
+// Workload is how jobs become pods.
+type Workload struct {
+	// GPUs of the largest pod; a job that asks for more is split into full pods and a rest. 0: the largest node's.
+	MaxGPUsPerPod int `yaml:"maxGPUsPerPod" min:"0" max:"1024"`
+	// CPU per GPU, in thousandths of a core, of jobs whose trace does not say.
+	CPUMilliPerGPU int64 `yaml:"cpuMilliPerGPU" min:"0" max:"1000000"`
+	// Memory per GPU, in MiB, of jobs whose trace does not say.
+	MemoryMiBPerGPU int64 `yaml:"memoryMiBPerGPU" min:"0" max:"100000000"`
+	// CPU of a pod without GPUs, in thousandths of a core, when the trace does not say.
+	CPUMilliPerPod int64 `yaml:"cpuMilliPerPod" min:"0" max:"1000000"`
+	// Memory of a pod without GPUs, in MiB, when the trace does not say.
+	MemoryMiBPerPod int64 `yaml:"memoryMiBPerPod" min:"0" max:"100000000"`
+	// Jobs that ask for a part of a GPU. whole: they get whole GPUs. time-slice: they get as many replicas of a
+	// time-sliced GPU as cover their share, rounded up.
+	Fractions string `yaml:"fractions" enum:"whole|time-slice"`
+	// Extended resource of jobs that name no GPU model. Empty: the only one that the pools offer.
+	Resource string `yaml:"resource"`
+	// Jobs that name GPU models. require: only nodes with such a GPU will do. ignore: any will.
+	GPUModels string `yaml:"gpuModels" enum:"require|ignore"`
+	// Node label that names the GPU model. Empty: the product label of the vendor's feature discovery.
+	GPUModelLabel string `yaml:"gpuModelLabel"`
+	// single: all pods in the namespace default. per-tenant: a namespace for each tenant.
+	Namespaces string `yaml:"namespaces" enum:"single|per-tenant"`
+	// Scheduler profile of jobs that no rule below matches.
+	SchedulerName string `yaml:"schedulerName" min:"1"`
+	// Rules that give jobs another profile; the first that matches counts.
+	SchedulerNames []SchedulerRule `yaml:"schedulerNames"`
+	// Priority of a trace → PriorityClass. A priority without an entry is taken as the PriorityClass' own name.
+	Priority map[string]string `yaml:"priority"`
+	// Class of a trace → PriorityClass, for jobs whose trace has no priority.
+	ClassPriority map[string]string `yaml:"classPriority"`
+	// Tolerations of every pod.
+	Tolerations []Toleration `yaml:"tolerations"`
+	// What happens when a pod is lost.
+	Restart Restart `yaml:"restart"`
+	// each: every pod works from its own start. together: a job's work begins when all its pods run.
+	Start string `yaml:"start" enum:"each|together"`
+	// When jobs are submitted.
+	Submit Submit `yaml:"submit"`
+	// Seconds between a pod's deletion and the release of its devices.
+	TerminationGraceSeconds float64 `yaml:"terminationGraceSeconds" min:"0" max:"86400"`
+}
+
+// SetDefaults fills in what a workload need not say.
+func (w *Workload) SetDefaults() {
+	*w = Workload{
+		// A modest share of common 8-GPU nodes (AWS p5.48xlarge: 24 vCPU and 256 GiB per GPU), so that GPUs and not
+		// CPU run out first.
+		CPUMilliPerGPU: 8000, MemoryMiBPerGPU: 64 << 10,
+		CPUMilliPerPod: 1000, MemoryMiBPerPod: 2 << 10,
+		Fractions: FractionsWhole, GPUModels: ModelsRequire, Namespaces: NamespaceSingle,
+		SchedulerName: DefaultProfile, Start: StartEach,
+		Restart: Restart{Policy: plan.RestartAlways, Lost: LostAll},
+		Submit:  Submit{Mode: SubmitTrace, Interval: defaultInterval},
+		// Kubernetes' default terminationGracePeriodSeconds (k8s.io/api v0.37.2 core/v1 PodSpec). Well-behaved
+		// containers stop earlier, so it is the worst case.
+		TerminationGraceSeconds: 30,
+	}
+}
+
+// SchedulerRule gives the jobs it matches a scheduler profile. Without tenant and class it matches all.
+type SchedulerRule struct {
+	// Tenant the rule is for. Empty: all.
+	Tenant string `yaml:"tenant"`
+	// Class the rule is for. Empty: all.
+	Class string `yaml:"class"`
+	// Profile: a schedulerName of the scheduler's configuration.
+	Profile string `yaml:"profile" required:"true" min:"1"`
+}
+
+// Toleration is a toleration of pods.
+type Toleration struct {
+	// Taint key. Empty with operator Exists: all taints.
+	Key string `yaml:"key"`
+	// Equal (to value) or Exists.
+	Operator string `yaml:"operator" enum:"Equal|Exists"`
+	// Taint value, with operator Equal.
+	Value string `yaml:"value"`
+	// Taint effect. Empty: all.
+	Effect string `yaml:"effect" enum:"|NoSchedule|PreferNoSchedule|NoExecute"`
+	// How long a NoExecute taint is tolerated, in seconds. Absent: for ever.
+	Seconds *int64 `yaml:"tolerationSeconds,omitempty" min:"0"`
+}
+
+// SetDefaults takes Kubernetes' default operator.
+func (t *Toleration) SetDefaults() { t.Operator = "Equal" }
+
+// Restart is what happens when a pod is lost to preemption, eviction or its node.
+type Restart struct {
+	// always: a new pod takes its place at once. never: the job ends killed.
+	Policy string `yaml:"policy" enum:"always|never"`
+	// all: the work begins anew. checkpoint: it goes back to the last checkpoint.
+	Lost string `yaml:"lost" enum:"all|checkpoint"`
+	// Work between two checkpoints, with lost: checkpoint.
+	CheckpointInterval Duration `yaml:"checkpointInterval"`
+}
+
+// Submit is when jobs are submitted.
+type Submit struct {
+	// trace: at the trace's times. sequential: one after another and never ended, to see how full a cluster gets.
+	Mode string `yaml:"mode" enum:"trace|sequential"`
+	// Time between two jobs, with mode sequential.
+	Interval Duration `yaml:"interval"`
+	// With mode sequential: demand to reach, as a multiple of the cluster's GPUs. Jobs of the trace are drawn again at
+	// random, or left out at random, until it is met. 0: the trace as it is.
+	FillTo float64 `yaml:"fillTo" min:"0" max:"100"`
+	// Delete a pod that does not fit at the first attempt.
+	DropUnschedulable bool `yaml:"dropUnschedulable"`
+	// With mode sequential: shuffle the jobs first.
+	Shuffle bool `yaml:"shuffle"`
+}
+
+// Scheduler is kube-scheduler's configuration.
+type Scheduler struct {
+	// A KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1), verbatim. Absent: upstream's defaults.
+	Config *File `yaml:"config,omitempty"`
+	// Feature gates by name, as for the --feature-gates flag.
+	FeatureGates map[string]bool `yaml:"featureGates"`
+	// How long steps take.
+	Latency Latency `yaml:"latency"`
+}
+
+// SetDefaults fills in the latencies.
+func (s *Scheduler) SetDefaults() {
+	s.Latency = Latency{
+		// Together 1.5 ms for the ~500 nodes that a 5,000-node cluster's cycle looks at (adaptive
+		// percentageOfNodesToScore: 50 − 5000/125 = 10 %), i.e. the 680 pods/s that upstream's own benchmark
+		// SchedulingBasic/5000Nodes_10000Pods demands (k8s.io/kubernetes v1.37.2
+		// test/integration/scheduler_perf/misc/performance-config.yaml). The split between the two is an assumption.
+		Attempt: Duration(time.Millisecond), AttemptPerNode: Duration(time.Microsecond),
+		// Assumptions inside published limits: etcd asks for a p99 fsync below 10 ms (etcd.io, hardware
+		// recommendations, v3.6), Kubernetes' SLO for mutating calls is a p99 of 1 s (kubernetes/community
+		// sig-scalability/slos).
+		API: Duration(5 * time.Millisecond), Watch: Duration(time.Millisecond),
+	}
+}
+
+// Latency is how long steps take that are instantaneous in a simulation unless told.
+type Latency struct {
+	// One scheduling cycle, without the nodes.
+	Attempt Duration `yaml:"attempt"`
+	// Added for every node that the cycle looks at.
+	AttemptPerNode Duration `yaml:"attemptPerNode"`
+	// A write of the API, from request to commit.
+	API Duration `yaml:"api"`
+	// From a commit until a watching component sees it.
+	Watch Duration `yaml:"watch"`
+}
+
+// Pricing is how costs are computed.
+type Pricing struct {
+	// Which price counts. owned: pools need prices of their own, and energy is paid for.
+	Basis string `yaml:"basis" enum:"on-demand|spot|reserved-1y|reserved-3y|owned"`
+	// Take this provider's prices (aws, azure, gcp, …). Empty: the catalogue's default for each GPU.
+	Provider string `yaml:"provider"`
+	// Power usage effectiveness: energy of the site ÷ energy of the IT equipment. Default: the catalogue's.
+	PUE *float64 `yaml:"pue,omitempty" min:"1" max:"10"`
+	// Price of electricity, USD. Default: the catalogue's.
+	USDPerKWh *float64 `yaml:"usdPerKWh,omitempty" min:"0" max:"10"`
+}
+
+// SetDefaults takes on-demand prices.
+func (p *Pricing) SetDefaults() { p.Basis = catalog.OnDemand }
+
+// Journal is what the journal holds beyond the usual.
+type Journal struct {
+	// Record every committed write of the in-memory API.
+	API bool `yaml:"api"`
+}
+
+// Report is how reports look.
+type Report struct {
+	// Heading. Default: the scenario's name.
+	Title string `yaml:"title"`
+}
+
+// Bound is a bound on a number of result.json; at least one side.
+type Bound struct {
+	// Smallest value that passes.
+	Min *float64 `yaml:"min,omitempty"`
+	// Largest value that passes.
+	Max *float64 `yaml:"max,omitempty"`
+}
+
+// Values of the fields above.
+const (
+	FractionsWhole      = "whole"
+	FractionsTimeSlice  = "time-slice"
+	ModelsRequire       = "require"
+	ModelsIgnore        = "ignore"
+	NamespaceSingle     = "single"
+	NamespacePerTenant  = "per-tenant"
+	StartEach           = "each"
+	StartTogether       = "together"
+	LostAll             = "all"
+	LostCheckpoint      = "checkpoint"
+	SubmitTrace         = "trace"
+	SubmitSequential    = "sequential"
+	BasisOwned          = "owned"
+	DefaultProfile      = "default-scheduler"
+	builtinEmpty        = "empty"
+	hostnameLabel       = "kubernetes.io/hostname"
+	defaultInterval     = Duration(time.Second)
+	nvidiaProductLabel  = "nvidia.com/gpu.product"
+	amdProductLabel     = "amd.com/gpu.product-name"
+	habanaProductLabel  = "habana.ai/hpu.product"
+	sharedSuffix        = ".shared"
+	sharedProductSuffix = "-SHARED"
+)
