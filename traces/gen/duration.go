@@ -42,6 +42,13 @@ func (d Component) sampler() sampler {
 		s.mean = paretoMean(lo, hi, a)
 		return s
 	}
+	if d.Kind == Exponential {
+		m := d.Mean.Seconds()
+		from, to := math.Exp(-lo/m), math.Exp(-hi/m) // shares of the uncut distribution above min and max
+		s.quantile = func(u float64) float64 { return -m * math.Log(from-u*(from-to)) }
+		s.mean = m + (lo*from-hi*to)/(from-to)
+		return s
+	}
 	sigma := d.Sigma
 	if sigma == 0 {
 		sigma = d.fitSigma()

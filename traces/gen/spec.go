@@ -84,7 +84,7 @@ type Class struct {
 
 // Component is one part of a mixture of job lengths, cut to [Min, Max]: the distribution given that it falls inside.
 type Component struct {
-	Kind   string        `yaml:"kind"`             // lognormal or pareto
+	Kind   string        `yaml:"kind"`             // lognormal, pareto or exponential
 	Weight float64       `yaml:"weight,omitempty"` // default 1
 	Min    time.Duration `yaml:"min,omitempty"`    // default 1 s; for pareto the scale
 	Max    time.Duration `yaml:"max"`
@@ -93,6 +93,7 @@ type Component struct {
 	Median time.Duration `yaml:"median,omitempty"`
 	Mean   time.Duration `yaml:"mean,omitempty"`
 	Sigma  float64       `yaml:"sigma,omitempty"`
+	// Of exponential: the mean before the cut; queueing theory has exact answers for it.
 	// Of pareto: the tail index.
 	Alpha float64 `yaml:"alpha,omitempty"`
 }
@@ -121,10 +122,11 @@ type Named struct {
 
 // Distribution kinds and arrival processes.
 const (
-	Lognormal = "lognormal"
-	Pareto    = "pareto"
-	Poisson   = "poisson"
-	Gamma     = "gamma"
+	Lognormal   = "lognormal"
+	Pareto      = "pareto"
+	Exponential = "exponential"
+	Poisson     = "poisson"
+	Gamma       = "gamma"
 )
 
 // document is a spec as written by a user: a preset and what differs from it.

@@ -193,8 +193,16 @@ func (d Component) check(c *checker, path string) {
 		if !(d.Alpha > 0 && d.Alpha <= 100) {
 			c.bad(path+".alpha", "write a number above 0, at most 100", "is %v", d.Alpha)
 		}
+	case Exponential:
+		if d.Median != 0 || d.Sigma != 0 || d.Alpha != 0 {
+			c.bad(path, "an exponential has min, max and mean", "median, sigma or alpha is given")
+		}
+		// Outside these bounds the part inside [min, max] is too small to compute with.
+		if d.Mean < lo/100 || d.Mean <= 0 || d.Mean > 1000*d.Max {
+			c.bad(path+".mean", "write a length of time of the order of min to max", "is %v", d.Mean)
+		}
 	default:
-		c.bad(path+".kind", "write lognormal or pareto", "is %q", d.Kind)
+		c.bad(path+".kind", "write lognormal, pareto or exponential", "is %q", d.Kind)
 	}
 }
 
