@@ -42,8 +42,9 @@ func Findings(d *result.Data) []Finding {
 	return out
 }
 
-// inService is the GPU time that could have been used, in GPU-hours.
-func inService(g *result.GPU) float64 { return max(0, clean(g.CapacityHours)-clean(g.DownHours)) }
+// inService is the GPU time that could have been used, in GPU-hours: capacity − down, which is used + idle. The sum does
+// not lose a small part beside a large down time, as the difference would.
+func inService(g *result.GPU) float64 { return max(0, clean(g.UsedHours)+clean(g.IdleHours)) }
 
 // idleWhileWaiting is the idle GPU time that waiting pods asked for, in GPU-hours.
 func idleWhileWaiting(g *result.GPU) float64 {
@@ -113,7 +114,7 @@ func findUse(d *result.Data) (Level, string, bool) {
 		return Warn, fmt.Sprintf("No GPU was used: all %s GPU-hours in service were idle.",
 			FormatNumber(inService(g))), true
 	}
-	share := ratio(g.UsedHours, inService(g))
+	share := part(g.UsedHours, inService(g), g.IdleHours)
 	level := Info
 	if share >= 0.8 { // a common target for shared training clusters; it only colours the finding
 		level = Good
@@ -136,9 +137,11 @@ func findIdle(d *result.Data) (Level, string, bool) {
 		return Info, fmt.Sprintf("The idle GPU time (%s) was idle only because nothing asked for it.",
 			FormatShare(ratio(idle, service))), true
 	}
-	text := oneIn(ratio(waiting, service)) + " was idle while jobs waited, " + idleCause(g)
-	if none := clean(g.IdleNoDemandHours); none > 0 {
-		text += fmt.Sprintf(" Another %s was idle because nothing asked for it.", FormatShare(ratio(none, service)))
+	none := clean(g.IdleNoDemandHours)
+	text := oneIn(part(waiting, service, g.UsedHours+none)) + " was idle while jobs waited, " + idleCause(g)
+	if none > 0 {
+		text += fmt.Sprintf(" Another %s was idle because nothing asked for it.",
+			FormatShare(part(none, service, waiting)))
 	}
 	if g.IdleFragmentedHours > 0 && len(d.Reasons) > 0 && d.Reasons[0].PodHours > 0 && d.Reasons[0].Message != "" {
 		text += " The verdict pods waited under longest: " + quote(d.Reasons[0].Message, 140)
@@ -148,6 +151,15 @@ func findIdle(d *result.Data) (Level, string, bool) {
 		level = Info
 	}
 	return level, text, true
+}
+
+// part is a ÷ whole, but never quite all of it where something else exists that floating point has swallowed.
+func part(a, whole, others float64) float64 {
+	share := ratio(a, whole)
+	if others > 0 {
+		return min(share, 0.9999)
+	}
+	return share
 }
 
 // idleCause explains GPU time that was idle though asked for.
@@ -161,9 +173,9 @@ func idleCause(g *result.GPU) string {
 	case frag <= 0:
 		return between
 	case frag >= wait:
-		return "mostly (" + FormatShare(ratio(frag, frag+wait)) + " of it) " + nowhere
+		return "mostly (" + FormatShare(part(frag, frag+wait, wait)) + " of it) " + nowhere
 	}
-	return "mostly (" + FormatShare(ratio(wait, frag+wait)) + " of it) " + between
+	return "mostly (" + FormatShare(part(wait, frag+wait, frag)) + " of it) " + between
 }
 
 func findWaits(d *result.Data) (Level, string, bool) {

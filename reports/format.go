@@ -147,6 +147,8 @@ func FormatDuration(s float64) string {
 		return "0 s"
 	case a < 0.001:
 		return "< 1 ms"
+	case a < 0.00995:
+		return strconv.FormatFloat(s*1000, 'f', 1, 64) + " ms"
 	case a < 0.9995:
 		return strconv.FormatFloat(s*1000, 'f', 0, 64) + " ms"
 	case a < 9.95:

@@ -80,7 +80,7 @@ func heatMap(nodes []result.Node, s *result.Series) (Chart, string) {
 		block := nodes[i:min(i+per, len(nodes))]
 		label := block[0].Name
 		if len(block) > 1 {
-			label = fmt.Sprintf("%s … %s (%d)", block[0].Name, block[len(block)-1].Name, len(block))
+			label = fmt.Sprintf("%s +%d", block[0].Name, len(block)-1)
 		}
 		c.Rows = append(c.Rows, label)
 		c.Heat = append(c.Heat, heatRow(block, b))
@@ -88,7 +88,8 @@ func heatMap(nodes []result.Node, s *result.Series) (Chart, string) {
 	note := fmt.Sprintf("n = %s. A cell is the average over %s; empty where the node was not there.",
 		plural(int64(len(nodes)), "node"), FormatDuration(s.HeatBin*float64(b.per)))
 	if per > 1 {
-		note += fmt.Sprintf(" Each row is a block of up to %d nodes, neighbours by name, weighted by their GPUs.", per)
+		note += fmt.Sprintf(" Each row is a block of up to %d nodes: the one named and those that follow it by name, "+
+			"weighted by their GPUs.", per)
 	}
 	return c, note
 }

@@ -52,13 +52,13 @@
     };
   }
 
-  function axis(a) {
+  function axis(a, vertical) {
     a.nameTextStyle = { color: soft, fontSize: 12, align: a.nameLocation === "end" ? "left" : "center" };
     if (a.nameLocation === "end") { a.nameTextStyle.padding = [0, 0, 0, -20]; a.nameGap = 12; }
     a.axisLabel = Object.assign({ color: soft, fontSize: 11.5 }, a.axisLabel);
-    a.axisLine = { lineStyle: { color: "#b9c1cc" } };
-    a.axisTick = Object.assign({ lineStyle: { color: "#b9c1cc" } }, a.axisTick);
-    a.splitLine = { show: a.type === "value", lineStyle: { color: line } };
+    a.axisLine = { show: !vertical, lineStyle: { color: "#b9c1cc" } };
+    a.axisTick = Object.assign({ show: !vertical, lineStyle: { color: "#b9c1cc" } }, a.axisTick);
+    a.splitLine = { show: vertical && a.type === "value", lineStyle: { color: line } };
     if (a.axisLabel.interval === "0") { a.axisLabel.interval = 0; }
   }
 
@@ -73,8 +73,8 @@
     o.tooltip = Object.assign(o.tooltip, { confine: true, textStyle: { fontSize: 12, color: ink } });
     o.tooltip.axisPointer = { type: spec.kind === "stacked_area" || spec.kind === "line" ? "line" : "shadow" };
     o.tooltip.formatter = spec.kind === "heat_map" ? heatTip(spec, o) : axisTip(spec);
-    o.xAxis.forEach(axis);
-    o.yAxis.forEach(axis);
+    o.xAxis.forEach(function (a) { axis(a, false); });
+    o.yAxis.forEach(function (a) { axis(a, true); });
     if (spec.ticks) {
       var x = o.xAxis[0];
       x.axisLabel.customValues = spec.ticks;
@@ -84,7 +84,7 @@
     }
     if (spec.kind === "heat_map") {
       var every = Math.ceil(o.yAxis[0].data.length / 36) - 1;
-      Object.assign(o.yAxis[0].axisLabel, { interval: every, width: 170, overflow: "truncate" });
+      Object.assign(o.yAxis[0].axisLabel, { interval: every, width: 150, overflow: "truncate" });
     }
     if (o.visualMap) {
       [].concat(o.visualMap).forEach(function (v) {
