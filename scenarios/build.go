@@ -13,7 +13,7 @@ import (
 // Plan returns what the simulator needs: the plan of the run and the stream of its jobs, which the caller closes. It
 // opens the trace; the error says what is wrong with it.
 func (s *Scenario) Plan() (*plan.Plan, plan.JobSource, error) {
-	resolved, err := s.Resolved()
+	p, err := s.Outline()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -25,6 +25,15 @@ func (s *Scenario) Plan() (*plan.Plan, plan.JobSource, error) {
 	if err != nil {
 		_ = src.Close() // the first error is the one to report
 		return nil, nil, err
+	}
+	return p, jobs, nil
+}
+
+// Outline is the plan without its jobs: what is needed to look at a finished run again, whose trace may be elsewhere.
+func (s *Scenario) Outline() (*plan.Plan, error) {
+	resolved, err := s.Resolved()
+	if err != nil {
+		return nil, err
 	}
 	p := &plan.Plan{
 		Name: s.Name, Description: s.Description, Title: s.Report.Title, Trace: s.traceName(),
@@ -60,7 +69,7 @@ func (s *Scenario) Plan() (*plan.Plan, plan.JobSource, error) {
 	for _, path := range sortedKeys(s.Expect) {
 		p.Expect = append(p.Expect, plan.Bound{Path: path, Min: s.Expect[path].Min, Max: s.Expect[path].Max})
 	}
-	return p, jobs, nil
+	return p, nil
 }
 
 func planFiles(files []File) []plan.File {

@@ -41,8 +41,8 @@ func Load(path string, overrides []string) (*Scenario, error) {
 }
 
 // Parse is Load for a scenario in memory. name stands for the file in messages, and relative paths start at its folder.
-func Parse(name string, data []byte) (*Scenario, error) {
-	return load(name, data, nil, place{dir: filepath.Dir(name)})
+func Parse(name string, data []byte, overrides ...string) (*Scenario, error) {
+	return load(name, data, overrides, place{dir: filepath.Dir(name)})
 }
 
 func load(name string, data []byte, overrides []string, at place) (*Scenario, error) {
@@ -168,7 +168,6 @@ func (r *reader) catalogue() {
 	if r.s.catalog, err = catalog.Load(); err != nil {
 		panic(err) // the embedded catalogue is tested
 	}
-	r.s.catalog = c
 }
 
 // foreign adds the problems of another file; they carry their own places.
