@@ -201,14 +201,15 @@ func (s *Scenario) checkTrace() {
 	}
 	switch {
 	case len(given) > 1:
-		p("trace", "trace: %s are given together; keep one", strings.Join(given, " and "))
+		p("trace", "trace: %s are given together; keep one (on the command line, replace the block: "+
+			"--set 'trace={%s: …}')", strings.Join(given, " and "), given[0])
 	case len(given) == 0 && s.doc.Has("trace"):
 		p("trace", "trace: no jobs are given; add one of file, generate and builtin, or --set trace.file=<path>")
 	}
 	if s.doc.Has("trace.file") && t.File == "" {
 		p("trace.file", "trace.file: the path is empty; name a trace file (--set trace.file=<path>)")
 	}
-	if !s.doc.Has("trace.file") {
+	if len(given) > 0 && !s.doc.Has("trace.file") {
 		for _, f := range []string{"format", "options", "skipBad", "sha256"} {
 			if s.doc.Has("trace." + f) {
 				p("trace."+f, "trace.%s: only a trace file has one; remove it, or write file", f)

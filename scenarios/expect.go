@@ -21,7 +21,7 @@ func numberPath(path string) error {
 		if !ok {
 			where := "result.json"
 			if done != "" {
-				where = done
+				where = strings.TrimSuffix(done, ".")
 			}
 			return fmt.Errorf("%q is not a number of result.json: %s has no field %q; %s", path, where, name,
 				strict.Suggest(name, numericNames(t)))

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,9 @@ func (s *Scenario) generatorSpec() (gen.Spec, []string) {
 	lines := generatedLines(data, s.Trace.Generate)
 	var out []string
 	for _, p := range list.Problems {
+		if m := unknownInGenerator.FindStringSubmatch(p.Message); m != nil {
+			p.Message, p.Fix = fmt.Sprintf("unknown field %q", m[1]), "the fields are in the README of the scenarios"
+		}
 		at := s.Trace.Generate
 		if n := lines[p.Line]; n != nil {
 			at = n
@@ -52,6 +56,9 @@ func (s *Scenario) generatorSpec() (gen.Spec, []string) {
 	}
 	return gen.Spec{}, out
 }
+
+// unknownInGenerator is yaml.v3's message for an unknown field.
+var unknownInGenerator = regexp.MustCompile(`^field (\S+) not found in type`)
 
 // generatedLines maps lines of a node as text to the nodes they come from.
 func generatedLines(data []byte, original *yaml.Node) map[int]*yaml.Node {

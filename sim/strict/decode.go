@@ -36,7 +36,7 @@ func (d *Doc) decode(n *yaml.Node, path string, v reflect.Value, tag reflect.Str
 		return
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
-		d.add(n, named(path)+" has no value; give one or remove the line")
+		d.fail(n, named(path)+" has no value; give one or remove the line")
 		return
 	}
 	if v.Kind() == reflect.Pointer {
@@ -51,9 +51,9 @@ func (d *Doc) decode(n *yaml.Node, path string, v reflect.Value, tag reflect.Str
 		return
 	case encoding.TextUnmarshaler:
 		if n.Kind != yaml.ScalarNode {
-			d.add(n, fmt.Sprintf("%s: want one value, found %s", named(path), kindOf(n)))
+			d.fail(n, fmt.Sprintf("%s: want one value, found %s", named(path), kindOf(n)))
 		} else if err := t.UnmarshalText([]byte(n.Value)); err != nil {
-			d.add(n, fmt.Sprintf("%s: %v", named(path), err))
+			d.fail(n, fmt.Sprintf("%s: %v", named(path), err))
 		}
 		return
 	}
@@ -77,7 +77,7 @@ func setDefaults(pointer reflect.Value) {
 
 func (d *Doc) decodeStruct(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.add(n, fmt.Sprintf("%s: want fields (name: value), found %s", named(path), kindOf(n)))
+		d.fail(n, fmt.Sprintf("%s: want fields (name: value), found %s", named(path), kindOf(n)))
 		return
 	}
 	fields := Fields(v.Type())
@@ -132,7 +132,7 @@ func unknownField(name, path string, fields FieldList) string {
 
 func (d *Doc) decodeSlice(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	if n.Kind != yaml.SequenceNode {
-		d.add(n, fmt.Sprintf("%s: want a list ([a, b] or lines beginning with \"- \"), found %s", named(path), kindOf(n)))
+		d.fail(n, fmt.Sprintf("%s: want a list ([a, b] or lines beginning with \"- \"), found %s", named(path), kindOf(n)))
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
@@ -144,7 +144,7 @@ func (d *Doc) decodeSlice(n *yaml.Node, path string, v reflect.Value, tag reflec
 
 func (d *Doc) decodeMap(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.add(n, fmt.Sprintf("%s: want fields (name: value), found %s", named(path), kindOf(n)))
+		d.fail(n, fmt.Sprintf("%s: want fields (name: value), found %s", named(path), kindOf(n)))
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))
@@ -162,7 +162,7 @@ func (d *Doc) decodeMap(n *yaml.Node, path string, v reflect.Value) {
 }
 
 func (d *Doc) decodeScalar(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
-	bad := func(want string) { d.add(n, fmt.Sprintf("%s: want %s, found %s", named(path), want, kindOf(n))) }
+	bad := func(want string) { d.fail(n, fmt.Sprintf("%s: want %s, found %s", named(path), want, kindOf(n))) }
 	switch v.Kind() {
 	case reflect.String:
 		d.decodeString(n, path, v, tag)
@@ -204,11 +204,11 @@ func (d *Doc) decodeScalar(n *yaml.Node, path string, v reflect.Value, tag refle
 
 func (d *Doc) decodeString(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	if n.Kind != yaml.ScalarNode {
-		d.add(n, fmt.Sprintf("%s: want text, found %s", named(path), kindOf(n)))
+		d.fail(n, fmt.Sprintf("%s: want text, found %s", named(path), kindOf(n)))
 		return
 	}
 	if n.Tag != "!!str" && n.Tag != "!!timestamp" {
-		d.add(n, fmt.Sprintf("%s: want text, found %s; put it in quotes: %q", named(path), kindOf(n), n.Value))
+		d.fail(n, fmt.Sprintf("%s: want text, found %s; put it in quotes: %q", named(path), kindOf(n), n.Value))
 		return
 	}
 	v.SetString(n.Value)
@@ -219,7 +219,7 @@ func (d *Doc) decodeString(n *yaml.Node, path string, v reflect.Value, tag refle
 				return
 			}
 		}
-		d.add(n, fmt.Sprintf("%s: %q is not one of its values; %s", named(path), shorten(n.Value), Suggest(n.Value, allowed)))
+		d.fail(n, fmt.Sprintf("%s: %q is not one of its values; %s", named(path), shorten(n.Value), Suggest(n.Value, allowed)))
 		return
 	}
 	d.checkRange(n, path, float64(len(n.Value)), tag)
@@ -253,11 +253,11 @@ func (d *Doc) checkRange(n *yaml.Node, path string, f float64, tag reflect.Struc
 	}
 	switch {
 	case hi == "":
-		d.add(n, fmt.Sprintf("%s: %s; want at least %s%s", named(path), what(), lo, unit))
+		d.fail(n, fmt.Sprintf("%s: %s; want at least %s%s", named(path), what(), lo, unit))
 	case lo == "":
-		d.add(n, fmt.Sprintf("%s: %s; want at most %s%s", named(path), what(), hi, unit))
+		d.fail(n, fmt.Sprintf("%s: %s; want at most %s%s", named(path), what(), hi, unit))
 	default:
-		d.add(n, fmt.Sprintf("%s: %s; want %s to %s%s", named(path), what(), lo, hi, unit))
+		d.fail(n, fmt.Sprintf("%s: %s; want %s to %s%s", named(path), what(), lo, hi, unit))
 	}
 }
 

@@ -22,6 +22,7 @@ type Doc struct {
 
 	origins  map[*yaml.Node]string // nodes that come from an override → the flag as written
 	paths    map[string]*yaml.Node // decoded path → its node
+	broken   map[*yaml.Node]bool   // values that could not be decoded
 	problems []problem
 	foreign  []string
 	nodes    int
@@ -35,7 +36,8 @@ type problem struct {
 
 // Parse reads data, which must hold one YAML document that is a mapping. Problems are kept in the document: see Err.
 func Parse(file string, data []byte) *Doc {
-	d := &Doc{File: file, origins: map[*yaml.Node]string{}, paths: map[string]*yaml.Node{}}
+	d := &Doc{File: file, origins: map[*yaml.Node]string{}, paths: map[string]*yaml.Node{},
+		broken: map[*yaml.Node]bool{}}
 	d.Root = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}
 	root, err := parse(data)
 	if err != nil {
@@ -137,9 +139,19 @@ func (d *Doc) FromFlag(path string) bool {
 	return n != nil && d.origins[n] != ""
 }
 
-// Problemf adds a problem with the value at path, or with its nearest ancestor that is in the document.
+// Problemf adds a problem with the value at path, or with its nearest ancestor that is in the document. A value that
+// could not be decoded is left alone: its problem is known, and others would only follow from it.
 func (d *Doc) Problemf(path, format string, args ...any) {
+	if n := d.paths[path]; n != nil && d.broken[n] {
+		return
+	}
 	d.add(d.nearest(path), fmt.Sprintf(format, args...))
+}
+
+// fail adds a problem with a value that cannot be decoded.
+func (d *Doc) fail(n *yaml.Node, text string) {
+	d.add(n, text)
+	d.broken[n] = true
 }
 
 // ProblemAt adds a problem at a line of the document.
