@@ -2,6 +2,7 @@ package kwok
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func Load(files []plan.File) (*Set, error) {
 	l := &loader{seen: map[string]string{}}
 	set := newSet()
 	for _, f := range files {
-		before := len(l.seen)
+		before, first := len(l.seen), len(l.problems)
 		dec := yaml.NewDecoder(bytes.NewReader(f.Data))
 		for {
 			var doc yaml.Node
@@ -81,7 +82,8 @@ func Load(files []plan.File) (*Set, error) {
 				set.add(s)
 			}
 		}
-		if len(l.seen) == before && len(l.problems) == 0 {
+		slices.SortStableFunc(l.problems[first:], func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+		if len(l.seen) == before && len(l.problems) == first {
 			l.problems = append(l.problems, Problem{f.Name, 1, "no Stage in this file; remove the file or add one"})
 		}
 	}
@@ -109,9 +111,10 @@ func (l *loader) stage(file string, n *yaml.Node) *internalversion.Stage {
 	}
 	before := len(l.problems)
 	found := func(n *yaml.Node, format string, args ...any) {
-		l.problems = append(l.problems, Problem{file, n.Line, fmt.Sprintf(format, args...)})
+		msg := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // CEL draws pictures
+		l.problems = append(l.problems, Problem{file, n.Line, msg})
 	}
-	src := &source{file: file, line: n.Line, shape: shape{paths: map[string]*yaml.Node{}, found: found}}
+	src := &source{file: file, line: n.Line, shape: shape{paths: map[string]*yaml.Node{}, lines: map[string]int{}, found: found}}
 	if !rightKind(n, found) {
 		return nil
 	}
@@ -163,10 +166,15 @@ func rightKind(n *yaml.Node, found func(*yaml.Node, string, ...any)) bool {
 	return ok
 }
 
-// at returns the node of a path, or the nearest one above it that the file has.
+// at returns the node of a path, or the nearest one above it that the file has, as the place of a problem.
 func (s *source) at(path string) *yaml.Node {
 	for {
 		if n, ok := s.paths[path]; ok {
+			if line, ok := s.lines[path]; ok {
+				at := *n
+				at.Line = line
+				return &at
+			}
 			return n
 		}
 		if i := strings.LastIndexAny(path, ".["); i >= 0 {
@@ -220,7 +228,7 @@ func (l *loader) checkSelector(bad func(string, string, ...any), s *internalvers
 		switch {
 		case e.JQ != nil:
 			if _, err := expression.NewRequirement(e.JQ.Key, e.JQ.Operator, e.JQ.Values); err != nil {
-				bad(path, "%s: %v", path, err)
+				bad(path, "%s: key %q, operator %q: %v", path, e.JQ.Key, e.JQ.Operator, err)
 			}
 		case e.CEL != nil:
 			checkCEL(bad, path+".cel", e.CEL.Expression, s.Spec.ResourceRef)
@@ -268,7 +276,7 @@ func (l *loader) checkValues(bad func(string, string, ...any), s *internalversio
 // checkSteps checks templates and refuses what a run cannot do.
 func (l *loader) checkSteps(src *source, written *v1alpha1.Stage, s *internalversion.Stage) {
 	root := "spec.steps"
-	if written.Spec.Next != nil {
+	if len(written.Spec.Steps) == 0 {
 		root = "spec.next"
 	}
 	patches := 0
@@ -298,8 +306,8 @@ func (l *loader) checkSteps(src *source, written *v1alpha1.Stage, s *internalver
 		}
 		if t := p.Type; t != nil && *t != internalversion.StagePatchTypeJSONPatch &&
 			*t != internalversion.StagePatchTypeMergePatch && *t != internalversion.StagePatchTypeStrategicMergePatch {
-			src.found(src.at(strings.TrimSuffix(where, "template")+"type"), "%s: %q is no patch type; write json, merge or strategic",
-				where, *t)
+			where := strings.TrimSuffix(strings.TrimSuffix(where, "template"), "statusTemplate") + "type"
+			src.found(src.at(where), "%s: %q is no patch type; write json, merge or strategic", where, *t)
 		}
 	}
 }

@@ -37,7 +37,8 @@ func (p Problems) Error() string {
 // and values of the wrong kind are problems, each where it is. Decoders of Kubernetes stop at the first and know no
 // lines.
 type shape struct {
-	paths map[string]*yaml.Node // nodes by path, e.g. spec.next.patches[0].template
+	paths map[string]*yaml.Node // values by path, e.g. spec.next.patches[0].template
+	lines map[string]int        // where the path's field begins: the line of its name
 	found func(n *yaml.Node, format string, args ...any)
 }
 
@@ -94,7 +95,9 @@ func (s *shape) checkStruct(n *yaml.Node, t reflect.Type, path string) {
 			s.found(key, "unknown field %q%s; known are %s", key.Value, in(path), strings.Join(names, ", "))
 			return
 		}
-		s.check(value, ft, strings.TrimPrefix(path+"."+key.Value, "."))
+		child := strings.TrimPrefix(path+"."+key.Value, ".")
+		s.lines[child] = key.Line
+		s.check(value, ft, child)
 	})
 }
 
