@@ -21,34 +21,34 @@ var activePods = fields.AndSelectors(
 	fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)),
 	fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)))
 
+// InformerOption changes what the informers of a factory hold and when they are told.
+type InformerOption func(*factory)
+
+// Deliver hands every change to fn instead of telling the informers at once; fn runs what it is given later, in the
+// order given, one at a time. That is how a watch takes time, and how a controller with goroutines of its own is told
+// one change at a time.
+func Deliver(fn func(tell func())) InformerOption {
+	return func(f *factory) { f.deliver = fn }
+}
+
+// AllPods makes the pod informer of a factory hold finished pods too, as those of all controllers but the scheduler do.
+func AllPods() InformerOption {
+	return func(f *factory) { f.pods = nil }
+}
+
 // InformerFactory returns a new client-go informer factory whose informers on served types are synchronous ones of
 // this store, made when first asked for. As in scheduler.NewInformerFactory the pod informer leaves out finished pods.
 // Each factory has its own informers. Start does nothing for them and WaitForCacheSync returns at once. cs serves only
 // informers on types in other than the stored version, which are client-go's own.
 func (s *Store) InformerFactory(cs kubernetes.Interface, opts ...InformerOption) informers.SharedInformerFactory {
-	f := s.newFactory(cs, activePods)
+	f := &factory{
+		SharedInformerFactory: informers.NewSharedInformerFactory(cs, 0),
+		store:                 s, pods: activePods, ours: map[reflect.Type]cache.SharedIndexInformer{},
+	}
 	for _, o := range opts {
 		o(f)
 	}
 	return f
-}
-
-// InformerOption changes how a factory's informers are told of changes.
-type InformerOption func(*factory)
-
-// Deliver hands every change to fn instead of telling the informers at once; fn runs what it is given later, in the
-// order given. That is how a watch takes time, and how a controller with goroutines of its own is told one change at a
-// time.
-func Deliver(fn func(tell func())) InformerOption {
-	return func(f *factory) { f.deliver = fn }
-}
-
-// newFactory returns a factory with the given selection of pods.
-func (s *Store) newFactory(cs kubernetes.Interface, pods fields.Selector) *factory {
-	return &factory{
-		SharedInformerFactory: informers.NewSharedInformerFactory(cs, 0),
-		store:                 s, pods: pods, ours: map[reflect.Type]cache.SharedIndexInformer{},
-	}
 }
 
 // factory is an informers.SharedInformerFactory over the store.

@@ -19,10 +19,10 @@ import (
 // goroutine. It updates its indexer and then calls its handlers one after the other, with the stored objects
 // themselves. It is always synced. Until somebody looks into it or adds a handler it costs nothing.
 type informer struct {
-	store *Store
-	kind  *kind
-	sel   selection
-	index *indexer
+	store   *Store
+	kind    *kind
+	sel     selection
+	index   *indexer
 	// deliver, where not nil, is handed every change of the selection and runs it later, in order.
 	deliver func(func())
 

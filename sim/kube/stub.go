@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 type plugins struct{}
@@ -28,8 +27,3 @@ func (s *Store) afterUpdate(k *kind, old, obj runtime.Object)              {}
 func (s *Store) afterDelete(k *kind, obj runtime.Object)                   {}
 func (s *Store) topologyLabels(t corev1.ObjectReference) map[string]string { return nil }
 func systemPriorityClasses() []runtime.Object                              { return nil }
-
-type appliedFields struct{}
-
-func newAppliedFields(s *Store) *appliedFields { return nil }
-func (a *appliedFields) forget(uid types.UID)  {}

@@ -1,0 +1,222 @@
+package kube
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+)
+
+// DecodeManifests reads the Kubernetes objects of a YAML or JSON file of any number of documents, strictly: unknown
+// and duplicate fields are errors. Lists (kind: List) are unfolded. schemes add types to those of Kubernetes itself.
+// All problems are reported at once, joined, each as file:line: what is wrong; name is the file's name. The objects are
+// returned with their type meta set and without defaults.
+func DecodeManifests(name string, data []byte, schemes ...*runtime.Scheme) ([]runtime.Object, error) {
+	scheme := clientgoscheme.Scheme
+	if len(schemes) > 0 {
+		scheme = runtime.NewScheme()
+		addTypes(scheme, clientgoscheme.Scheme)
+		for _, s := range schemes {
+			addTypes(scheme, s)
+		}
+	}
+	d := decoder{file: name, scheme: scheme, strict: json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme,
+		scheme, json.SerializerOptions{Yaml: true, Strict: true})}
+	for _, doc := range splitDocuments(data) {
+		d.document(doc)
+	}
+	return d.objects, errors.Join(d.errs...)
+}
+
+// document is one YAML document of a file.
+type document struct {
+	line int // line of the file its first line is on
+	text []byte
+}
+
+// splitDocuments splits a file at its "---" lines.
+func splitDocuments(data []byte) []document {
+	var out []document
+	cur := document{line: 1}
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
+		if trimmed := bytes.TrimRight(line, " \t\r\n"); bytes.Equal(trimmed, []byte("---")) {
+			out = append(out, cur)
+			cur = document{line: n + 1}
+			continue
+		}
+		cur.text = append(cur.text, line...)
+	}
+	return append(out, cur)
+}
+
+// decoder collects the objects and problems of one file.
+type decoder struct {
+	file    string
+	scheme  *runtime.Scheme
+	strict  runtime.Serializer
+	objects []runtime.Object
+	errs    []error
+}
+
+// fail notes a problem at a line of the file.
+func (d *decoder) fail(line int, format string, args ...any) {
+	d.errs = append(d.errs, fmt.Errorf("%s:%d: %s", d.file, line, fmt.Sprintf(format, args...)))
+}
+
+// document decodes one document.
+func (d *decoder) document(doc document) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(doc.text, &root); err != nil {
+		d.yamlError(doc, err)
+		return
+	}
+	if len(root.Content) == 0 || root.Content[0].Tag == "!!null" {
+		return // nothing but comments
+	}
+	top := root.Content[0]
+	if top.Kind != yaml.MappingNode {
+		d.fail(doc.line+top.Line-1, "a Kubernetes object must be a mapping with apiVersion and kind")
+		return
+	}
+	d.object(doc, top, doc.text)
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// yamlError reports a syntax error at its line of the file.
+func (d *decoder) yamlError(doc document, err error) {
+	line, msg := 1, strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := yamlLine.FindStringSubmatch(msg); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		msg = strings.Replace(msg, m[0], "", 1)
+	}
+	d.fail(doc.line+line-1, "%s", msg)
+}
+
+// object decodes one object, whose YAML is text and whose node is n.
+func (d *decoder) object(doc document, n *yaml.Node, text []byte) {
+	at := doc.line + n.Line - 1
+	version, kind := child(n, "apiVersion"), child(n, "kind")
+	if version == nil || kind == nil {
+		d.fail(at, "apiVersion and kind are required")
+		return
+	}
+	gv, err := schema.ParseGroupVersion(version.Value)
+	if err != nil {
+		d.fail(doc.line+version.Line-1, "apiVersion %q: %v", version.Value, err)
+		return
+	}
+	gvk := gv.WithKind(kind.Value)
+	if gvk.Group == "" && gvk.Kind == "List" {
+		d.list(doc, n)
+		return
+	}
+	if !d.scheme.Recognizes(gvk) {
+		d.fail(doc.line+kind.Line-1, "unknown kind %q in %q: write a kind and apiVersion of Kubernetes 1.37",
+			kind.Value, version.Value)
+		return
+	}
+	obj, _, err := d.strict.Decode(text, nil, nil)
+	if err != nil {
+		d.decodeErrors(doc, n, err)
+		return
+	}
+	d.objects = append(d.objects, obj)
+}
+
+// list decodes the items of a List.
+func (d *decoder) list(doc document, n *yaml.Node) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		switch key := n.Content[i]; key.Value {
+		case "apiVersion", "kind", "metadata", "items":
+		default:
+			d.fail(doc.line+key.Line-1, "unknown field %q", key.Value)
+		}
+	}
+	items := child(n, "items")
+	if items == nil || items.Kind != yaml.SequenceNode {
+		d.fail(doc.line+n.Line-1, "a List needs a sequence of items")
+		return
+	}
+	for _, item := range items.Content {
+		text, err := yaml.Marshal(item)
+		if err != nil || item.Kind != yaml.MappingNode {
+			d.fail(doc.line+item.Line-1, "an item of a List must be a mapping with apiVersion and kind")
+			continue
+		}
+		d.object(doc, item, text)
+	}
+}
+
+var quotedPath = regexp.MustCompile(`(?:unknown|duplicate) field "([^"]+)"`)
+
+// decodeErrors reports what the strict decoder found, each problem at the line of its field where that can be found.
+func (d *decoder) decodeErrors(doc document, n *yaml.Node, err error) {
+	strict, ok := runtime.AsStrictDecodingError(err)
+	if !ok {
+		d.fail(doc.line+n.Line-1, "%v", err)
+		return
+	}
+	for _, e := range strict.Errors() {
+		line := n.Line
+		msg := strings.TrimPrefix(e.Error(), "yaml: ")
+		if m := yamlLine.FindStringSubmatch(msg); m != nil {
+			line, _ = strconv.Atoi(m[1])
+			msg = strings.TrimSpace(msg[strings.Index(msg, m[0])+len(m[0]):])
+		} else if m := quotedPath.FindStringSubmatch(msg); m != nil {
+			line = lineOf(n, m[1])
+		}
+		d.fail(doc.line+line-1, "%s", msg)
+	}
+}
+
+// lineOf follows a path like spec.containers[0].image as far as it goes and returns the line of the last key reached.
+func lineOf(n *yaml.Node, path string) int {
+	line := n.Line
+	for step := range strings.SplitSeq(strings.NewReplacer("[", ".[", "]", "").Replace(path), ".") {
+		if index, ok := strings.CutPrefix(step, "["); ok {
+			i, err := strconv.Atoi(index)
+			if err != nil || n.Kind != yaml.SequenceNode || i >= len(n.Content) {
+				return line
+			}
+			n = n.Content[i]
+			line = n.Line
+			continue
+		}
+		key, val := pair(n, step)
+		if key == nil {
+			return line
+		}
+		n, line = val, key.Line
+	}
+	return line
+}
+
+// pair returns the last key node with a name and its value, or nils. The last is the one a duplicate is reported for.
+func pair(n *yaml.Node, name string) (key, val *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			key, val = n.Content[i], n.Content[i+1]
+		}
+	}
+	return key, val
+}
+
+// child returns the value under a key of a mapping, or nil.
+func child(n *yaml.Node, name string) *yaml.Node {
+	_, val := pair(n, name)
+	return val
+}
