@@ -47,7 +47,12 @@ func (e *elements) next() (jsontext.Value, int, error) {
 	}
 	value, err := e.dec.ReadValue()
 	if err != nil {
-		return nil, e.lines.at(e.dec.InputOffset()), unexpected(err)
+		offset := e.dec.InputOffset()
+		var syntax *jsontext.SyntacticError
+		if errors.As(err, &syntax) {
+			offset = max(offset, syntax.ByteOffset)
+		}
+		return nil, e.lines.at(offset), unexpected(err)
 	}
 	return value, e.lines.at(e.dec.InputOffset() - int64(len(value))), nil
 }
