@@ -24,6 +24,7 @@ type node struct {
 	pool  *pool
 	state string
 	gpus  int
+	peak  int // most GPUs it had
 	// owners holds the owner of each slot, index = GPU × slots per GPU + replica; shares the milli-GPUs owned of each
 	// GPU. Both are made at the first assignment.
 	owners []*pod
@@ -74,6 +75,9 @@ func (f *Fold) setNode(b journal.Node) error {
 	f.settleOwners(n)
 	f.count(n, -1)
 	n.state, n.gpus = b.State, b.GPUs
+	if b.State != journal.NodeRemoved {
+		n.peak = max(n.peak, b.GPUs)
+	}
 	if err := n.resize(); err != nil {
 		return err
 	}
@@ -85,7 +89,7 @@ func (f *Fold) setNode(b journal.Node) error {
 
 // resize fits the slot books to the number of GPUs. A GPU may not vanish under its owner.
 func (n *node) resize() error {
-	if n.owners == nil {
+	if n.owners == nil || n.state == journal.NodeRemoved { // its pods release what is left of it
 		return nil
 	}
 	per := n.pool.slotsPerGPU()

@@ -208,7 +208,7 @@ func (f *Fold) nodeTable(nodes []*node, s *result.Series) []result.Node {
 	}
 	out := make([]result.Node, len(nodes))
 	for i, n := range nodes {
-		out[i] = result.Node{Name: n.name, Pool: n.pool.Pool.Pool, GPUs: n.gpus, UsedHours: n.usedT.GPUHours(),
+		out[i] = result.Node{Name: n.name, Pool: n.pool.Pool.Pool, GPUs: n.peak, UsedHours: n.usedT.GPUHours(),
 			CapHours: n.capT.GPUHours(), DownHours: n.downT.GPUHours(), Heat: f.heat.result(&n.heat, bins)}
 	}
 	return out

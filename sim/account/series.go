@@ -31,7 +31,7 @@ type series struct {
 
 // add books the state over [from, to).
 func (s *series) add(from, to units.Time, now *channels) {
-	for to > units.Time(width(s.level))*binsMax {
+	for (to-1)/units.Time(width(s.level)) >= binsMax { // divided: the product may overflow
 		s.merge()
 	}
 	w := units.Time(width(s.level))
@@ -119,7 +119,7 @@ func (h *heatScale) nodes(n int) {
 
 // fit widens the bins until to fits the bound.
 func (h *heatScale) fit(to units.Time) {
-	for to > units.Time(width(h.level))*units.Time(max(1, h.max)) {
+	for (to-1)/units.Time(width(h.level)) >= units.Time(max(1, h.max)) {
 		h.level++
 	}
 }

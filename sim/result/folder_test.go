@@ -28,16 +28,16 @@ func ptr(r *rand.Rand) *float64 {
 }
 
 func randomJob(r *rand.Rand, i int) JobRow {
-	return JobRow{Job: fmt.Sprintf("job-%06d", i), Tenant: fmt.Sprint("team-", r.IntN(5)), Class: "train", State: "succeeded",
-		Pods: int32(r.IntN(9)), GPUs: float64(r.IntN(64)) / 4, CPUMilli: r.Int64N(1e6), MemoryMiB: r.Int64N(1e6),
+	return JobRow{Job: fmt.Sprintf("job-%06d", i), Tenant: fmt.Sprint("team-", r.IntN(5)), Class: "train",
+		State: "succeeded", Pods: int32(r.IntN(9)), GPUs: float64(r.IntN(64)) / 4, CPUMilli: r.Int64N(1e6), MemoryMiB: r.Int64N(1e6),
 		Priority: int32(r.IntN(100) - 50), SubmitSeconds: r.Float64() * 1e6, PlacedSeconds: ptr(r), StartSeconds: ptr(r),
 		EndSeconds: ptr(r), WaitSeconds: r.Float64(), RunSeconds: r.Float64(), Restarts: int32(r.IntN(3)),
 		LostGPUSeconds: r.Float64(), GPUSeconds: r.Float64(), Reason: strings.Repeat("no room ", r.IntN(2))}
 }
 
 func randomPod(r *rand.Rand, i int) PodRow {
-	return PodRow{Pod: fmt.Sprintf("default/job-%06d-0", i), Job: fmt.Sprintf("job-%06d", i), Node: fmt.Sprint("n", r.IntN(99)),
-		GPUs: 2, Slots: "0,1", Phase: "Succeeded", Attempts: int32(r.IntN(9)), CreatedSeconds: r.Float64(),
+	return PodRow{Pod: fmt.Sprintf("default/job-%06d-0", i), Job: fmt.Sprintf("job-%06d", i),
+		Node: fmt.Sprint("n", r.IntN(99)), GPUs: 2, Slots: "0,1", Phase: "Succeeded", Attempts: int32(r.IntN(9)), CreatedSeconds: r.Float64(),
 		BoundSeconds: ptr(r), StartSeconds: ptr(r), EndSeconds: ptr(r), LastMessage: "0/3 nodes are available"}
 }
 
@@ -48,8 +48,9 @@ func example() *Data {
 		Config: "apiVersion: orrery/v1\n",
 		Summary: Summary{Schema: 1, Scenario: "tiny", Seed: 7, Epoch: "2026-01-01T00:00:00Z", SimulatedSeconds: 3600,
 			EndReason: "drained", Repeatable: true, Jobs: Jobs{Submitted: 2, Completed: 2},
-			QueueWait:    Distribution{Count: 2, Mean: 1, P50: 1, P90: 1, P95: 1, P99: 1, Max: 1},
-			GPU:          GPU{Devices: 8, CapacityHours: 8, UsedHours: 2, IdleHours: 6, IdleNoDemandHours: 6, AllocatedFraction: 0.25},
+			QueueWait: Distribution{Count: 2, Mean: 1, P50: 1, P90: 1, P95: 1, P99: 1, Max: 1},
+			GPU: GPU{Devices: 8, CapacityHours: 8, UsedHours: 2, IdleHours: 6, IdleNoDemandHours: 6,
+				AllocatedFraction: 0.25},
 			Scheduler:    Scheduler{Attempts: 3, ByPlugin: map[string]int64{"NodeResourcesFit": 1, "TaintToleration": 2}},
 			Cost:         Cost{Basis: "on-demand", TotalUSD: 12.345678, PUE: 1.2},
 			Versions:     map[string]string{"orrery": "1", "k8s.io/kubernetes": "v1.37.2"},
