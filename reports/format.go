@@ -108,6 +108,8 @@ func FormatUSD(f float64) string {
 		return sign + "< $0.01"
 	case a < 999.995:
 		return sign + "$" + strconv.FormatFloat(a, 'f', 2, 64)
+	case a >= 1e15:
+		return sign + "$" + strconv.FormatFloat(a, 'e', 2, 64)
 	}
 	return sign + "$" + FormatCount(a)
 }

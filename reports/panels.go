@@ -3,7 +3,7 @@ package reports
 // Panels is the list of panels, in the order in which a report shows them. A new panel is one file and one line here.
 func Panels() []Panel {
 	return []Panel{
-		headlinePanel(),
+		summaryPanel(),
 		gpusPanel(),
 		queuePanel(),
 		waitsPanel(),

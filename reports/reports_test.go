@@ -312,9 +312,6 @@ func TestReadme(t *testing.T) {
 	table.WriteString("| panel | title | question | file |\n|---|---|---|---|\n")
 	for _, p := range reports.Panels() {
 		file := "panel_" + strings.ReplaceAll(p.ID, "-", "_") + ".go"
-		if p.ID == "summary" {
-			file = "panel_headline.go"
-		}
 		if _, err := os.Stat(file); err != nil {
 			t.Errorf("panel %s: %v", p.ID, err)
 		}

@@ -178,7 +178,7 @@ func fromSection(s reports.Section) (section, error) {
 	for _, n := range s.Notes {
 		out.Notes = append(out.Notes, clean(n))
 	}
-	out.Text = s.Text
+	out.Text = strings.Map(visible, strings.ToValidUTF8(s.Text, "\uFFFD"))
 	if len(out.Text) > textMax {
 		out.Text = strings.ToValidUTF8(out.Text[:textMax], "") +
 			"\n… cut here; the whole is in scenario.yaml of the result folder.\n"
@@ -207,16 +207,19 @@ func fromTable(panel string, t reports.Table) table {
 
 // clean bounds a text and makes invisible what could deceive: control characters and those that reverse the text.
 func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
+	s = strings.Map(visible, strings.ToValidUTF8(s, "\uFFFD"))
 	if r := []rune(s); len(r) > cellMax {
 		return string(r[:cellMax-1]) + "…"
 	}
 	return s
+}
+
+// visible replaces characters that deceive; line breaks and tabs do not.
+func visible(r rune) rune {
+	if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+		return unicode.ReplacementChar
+	}
+	return r
 }
 
 // noBreak keeps a number and its unit, and the parts of a unit, on one line.

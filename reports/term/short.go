@@ -25,13 +25,13 @@ func Short(w io.Writer, d *result.Data) error {
 		name = "(unnamed)"
 	}
 	line("scenario", "%s, seed %d", clip(name, 40), s.Seed)
-	line("simulated", "%s, %s", reports.FormatDuration(s.SimulatedSeconds), endWord(s.EndReason))
+	line("simulated", "%s%s", reports.FormatDuration(s.SimulatedSeconds), endWord(s.EndReason))
 	shortJobs(line, &s.Jobs)
 	shortWaits(line, s)
 	shortGPUs(line, &s.GPU)
 	shortCost(line, &s.Cost, &s.GPU)
 	if n := len(s.Warnings); n > 0 {
-		line("warnings", "%d kinds; the first: %s", n, s.Warnings[0].Message)
+		line("warnings", "%d; the first: %s", n, s.Warnings[0].Message)
 	}
 	if n := len(s.Expectations); n > 0 {
 		met := 0
@@ -125,11 +125,11 @@ func shortCost(line lineFunc, c *result.Cost, g *result.GPU) {
 func endWord(s string) string {
 	switch s {
 	case "drained":
-		return "then nothing left could change"
+		return ", then nothing left could change"
 	case "horizon":
-		return "the time limit"
+		return ", the time limit"
 	}
-	return s
+	return ""
 }
 
 func clip(s string, max int) string {

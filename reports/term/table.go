@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	gap      = 2  // blanks between columns
-	textMin  = 14 // a text column is not wrapped narrower than this
+	gap      = 2  // blanks after a column, the last one included
+	textMin  = 14 // a text column is not wrapped narrower than this, or a quarter of the width where that is more
 	cellsMax = 600
 )
 
@@ -44,7 +44,8 @@ func renderTable(b *bytes.Buffer, t reports.Table, o Options) {
 		writePart(b, t, head, cells, cols, o.Width)
 	}
 	if n := len(t.Rows) - len(rows); n > 0 {
-		fmt.Fprintf(b, "… and %s more rows; the CSV files have them all.\n", reports.FormatCount(float64(n)))
+		note := "… and " + reports.FormatCount(float64(n)) + " more; the CSV files have them all."
+		fmt.Fprintln(b, wrap(note, o.Width, ""))
 	}
 }
 
@@ -68,7 +69,7 @@ func formatted(t reports.Table, rows [][]reports.Cell) (head []string, cells [][
 }
 
 // widths are the natural widths of the columns, and the least they can be wrapped to.
-func widths(columns []reports.Column, head []string, cells [][]string) (natural, least []int) {
+func widths(columns []reports.Column, head []string, cells [][]string, width int) (natural, least []int) {
 	for k := range head {
 		w := 1
 		for _, r := range cells {
@@ -76,7 +77,7 @@ func widths(columns []reports.Column, head []string, cells [][]string) (natural,
 		}
 		small := w
 		if columns[k].Kind == reports.Text {
-			small = min(w, textMin)
+			small = min(w, max(textMin, width/4))
 		}
 		natural = append(natural, max(w, text.StringWidth(head[k])))
 		least = append(least, max(small, min(text.StringWidth(head[k]), 10)))
@@ -86,13 +87,13 @@ func widths(columns []reports.Column, head []string, cells [][]string) (natural,
 
 // split divides the columns into parts that fit; each part begins with the first column.
 func split(columns []reports.Column, head []string, cells [][]string, width int) [][]int {
-	_, least := widths(columns, head, cells)
+	_, least := widths(columns, head, cells, width)
 	var parts [][]int
-	part, used := []int{0}, least[0]
+	part, used := []int{0}, gap+least[0]
 	for k := 1; k < len(head); k++ {
 		if used+gap+least[k] > width && len(part) > 1 {
 			parts = append(parts, part)
-			part, used = []int{0}, least[0]
+			part, used = []int{0}, gap+least[0]
 		}
 		part = append(part, k)
 		used += gap + least[k]
@@ -103,7 +104,7 @@ func split(columns []reports.Column, head []string, cells [][]string, width int)
 // fit gives each column of a part its width: what it needs, less what the widest must give up, down to the least.
 func fit(natural, least []int, cols []int, width int) map[int]int {
 	out := map[int]int{}
-	total := gap * (len(cols) - 1)
+	total := gap * len(cols)
 	for _, k := range cols {
 		out[k] = natural[k]
 		total += natural[k]
@@ -124,8 +125,8 @@ func fit(natural, least []int, cols []int, width int) map[int]int {
 }
 
 func writePart(b *bytes.Buffer, t reports.Table, head []string, cells [][]string, cols []int, width int) {
-	natural, least := widths(t.Columns, head, cells)
-	max := fit(natural, least, cols, width)
+	natural, least := widths(t.Columns, head, cells, width)
+	room := fit(natural, least, cols, width)
 	w := table.NewWriter()
 	w.SetStyle(style())
 	var configs []table.ColumnConfig
@@ -135,16 +136,15 @@ func writePart(b *bytes.Buffer, t reports.Table, head []string, cells [][]string
 		if t.Columns[k].Right() {
 			align = text.AlignRight
 		}
-		configs = append(configs, table.ColumnConfig{Number: i + 1, Align: align, AlignHeader: align,
-			WidthMax: max[k], WidthMaxEnforcer: text.WrapSoft})
-		header = append(header, text.WrapSoft(head[k], max[k]))
+		configs = append(configs, table.ColumnConfig{Number: i + 1, Align: align, AlignHeader: align})
+		header = append(header, wrap(head[k], room[k], ""))
 	}
 	w.SetColumnConfigs(configs)
 	w.AppendHeader(header)
 	for _, r := range cells {
 		row := table.Row{}
 		for _, k := range cols {
-			row = append(row, r[k])
+			row = append(row, wrap(r[k], room[k], "")) // not by the table, which pads broken lines on the right
 		}
 		w.AppendRow(row)
 	}

@@ -6,11 +6,11 @@ import (
 	"orrery/sim/result"
 )
 
-func headlinePanel() Panel {
-	return Panel{"summary", "Summary", "How did the cluster do?", buildHeadline}
+func summaryPanel() Panel {
+	return Panel{"summary", "Summary", "How did the cluster do?", buildSummary}
 }
 
-func buildHeadline(d *result.Data) Content {
+func buildSummary(d *result.Data) Content {
 	s := &d.Summary
 	c := Content{Findings: Findings(d), Cards: cards(d), Tables: []Table{jobsTable(d), figuresTable(d)}}
 	for _, f := range c.Findings {
