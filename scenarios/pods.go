@@ -21,10 +21,10 @@ func (j *jobs) pods(t *traces.Job, base string) ([]plan.Pod, error) {
 	cpu := t.CPUMilli
 	memory := t.MemoryMiB
 	if cpu == 0 {
-		cpu = known(int64(t.GPUs)*w.CPUMilliPerGPU, int64(len(gpus))*w.CPUMilliPerPod)
+		cpu = assumed(t, len(gpus), w.CPUMilliPerGPU, w.CPUMilliPerPod)
 	}
 	if memory == 0 {
-		memory = known(int64(t.GPUs)*w.MemoryMiBPerGPU, int64(len(gpus))*w.MemoryMiBPerPod)
+		memory = assumed(t, len(gpus), w.MemoryMiBPerGPU, w.MemoryMiBPerPod)
 	}
 	out := make([]plan.Pod, len(gpus))
 	done := 0
@@ -41,11 +41,12 @@ func (j *jobs) pods(t *traces.Job, base string) ([]plan.Pod, error) {
 	return out, nil
 }
 
-func known(perGPU, perPod int64) int64 {
-	if perGPU > 0 {
-		return perGPU
+// assumed is what a job asks for when the trace does not say: a part of a GPU asks for that part of a GPU's.
+func assumed(t *traces.Job, pods int, perGPU, perPod int64) int64 {
+	if t.GPUs == 0 {
+		return int64(pods) * perPod
 	}
-	return perPod
+	return (demand(t)*perGPU + 999) / 1000
 }
 
 // part is the share of sum that lies between from and to of of. Amounts are below 10¹² and counts below 10⁶ (limits of

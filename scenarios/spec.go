@@ -234,9 +234,9 @@ type Clip struct {
 type Workload struct {
 	// GPUs of the largest pod; a job that asks for more is split into full pods and a rest. 0: the largest node's.
 	MaxGPUsPerPod int `yaml:"maxGPUsPerPod" min:"0" max:"1024"`
-	// CPU per GPU, in thousandths of a core, of jobs whose trace does not say.
+	// CPU per GPU, in thousandths of a core, of jobs whose trace does not say; a part of a GPU gets that part of it.
 	CPUMilliPerGPU int64 `yaml:"cpuMilliPerGPU" min:"0" max:"1000000"`
-	// Memory per GPU, in MiB, of jobs whose trace does not say.
+	// Memory per GPU, in MiB, of jobs whose trace does not say; a part of a GPU gets that part of it.
 	MemoryMiBPerGPU int64 `yaml:"memoryMiBPerGPU" min:"0" max:"100000000"`
 	// CPU of a pod without GPUs, in thousandths of a core, when the trace does not say.
 	CPUMilliPerPod int64 `yaml:"cpuMilliPerPod" min:"0" max:"1000000"`
