@@ -94,7 +94,8 @@ func isCorrupt(err error) bool {
 		return true
 	}
 	s := err.Error()
-	for _, sign := range []string{"gzip", "zstd", "flate", "corrupt", "magic number", "window size", "huff", "fse", "CRC"} {
+	signs := []string{"gzip", "zstd", "flate", "corrupt", "magic number", "window size", "huff", "fse", "CRC"}
+	for _, sign := range signs {
 		if strings.Contains(s, sign) {
 			return true
 		}

@@ -48,9 +48,9 @@ type Converted struct {
 	Jobs   int64
 }
 
-// Convert reads the trace at in, of any format, and writes it to out as a canonical trace, compressed as out's name says
-// (.zst, .gz, or plain). Out appears whole or not at all. The header of a converted trace always has the number of jobs
-// and the skipped rows, for which a streaming input is read twice.
+// Convert reads the trace at in, of any format, and writes it to out as a canonical trace, compressed as out's name
+// says (.zst, .gz, or plain). Out appears whole or not at all. The header of a converted trace always has the number of
+// jobs and the skipped rows, for which a streaming input is read twice.
 func Convert(in, out string, opts ConvertOptions) (Converted, error) {
 	if err := mayWrite(out, opts.Overwrite); err != nil {
 		return Converted{}, err

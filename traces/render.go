@@ -64,7 +64,11 @@ func (d Description) headTable() table.Writer {
 	}
 	h := d.Header
 	add("Trace", h.Name)
-	add("Source", h.Source)
+	source, more, _ := strings.Cut(h.Source, "\n")
+	if more != "" {
+		source += " (parameters in the header)"
+	}
+	add("Source", source)
 	add("Licence", h.Licence)
 	add("Citation", h.Citation)
 	add("Time zero", h.TimeZero)

@@ -70,8 +70,7 @@ type Input struct {
 func Open(path string, opts Options) (Source, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &Errors{Count: 1, Problems: []Problem{{File: path, Code: CodeIO, Message: err.Error(),
-			Fix: "name a file that is there and may be read"}}}
+		return nil, failed(cannotOpen(path, err))
 	}
 	src, err := OpenReader(f, path, opts)
 	if err != nil {
@@ -204,6 +203,10 @@ func settings(info Info, set map[string]string) (map[string]string, error) {
 // failed is an *Errors of one problem.
 func failed(p Problem) error { return &Errors{Problems: []Problem{p}, Count: 1} }
 
+func cannotOpen(path string, err error) Problem {
+	return Problem{File: path, Code: CodeIO, Message: err.Error(), Fix: "name a file that is there and may be read"}
+}
+
 // alsoClose closes c after err and joins what that says, if anything.
 func alsoClose(err error, c io.Closer) error {
 	if also := c.Close(); also != nil {
@@ -232,7 +235,7 @@ func (c *closing) Close() error {
 func ReadPlain(path string, read func(Input) error) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return failed(Problem{File: path, Code: CodeIO, Message: err.Error(), Fix: "name a file that is there and may be read"})
+		return failed(cannotOpen(path, err))
 	}
 	plain, closer, err := decompress(f)
 	if err != nil {

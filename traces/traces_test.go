@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,7 +24,8 @@ func sampleJobs() []Job {
 		{ID: "c", Submit: time.Second, Run: MaxTime, GPUs: 8, GPUMilli: 1000, Pods: 2, CPUMilli: 64_000, MemoryMiB: 1 << 20,
 			GPUModels: []string{"A100", "H100"}, Tenant: "t", User: "u", Class: "BE", Priority: "high", Outcome: Killed,
 			ObservedWait: 1500 * time.Millisecond},
-		{ID: "d", Submit: time.Second, Run: 3 * time.Hour, GPUs: 4, GPUMilli: 500, Outcome: Succeeded, ObservedWait: WaitUnknown},
+		{ID: "d", Submit: time.Second, Run: 3 * time.Hour, GPUs: 4, GPUMilli: 500, Outcome: Succeeded,
+			ObservedWait: WaitUnknown},
 	}
 }
 
@@ -87,13 +87,15 @@ func readText(text []byte, opts Options) (Header, []Job, error) {
 }
 
 func TestGolden(t *testing.T) {
-	want := `{"orrery_trace":1,"name":"sample","source":"by hand","licence":"CC0-1.0","time_zero":"2020-01-01T00:00:00Z",` +
+	want := `{"orrery_trace":1,"name":"sample","source":"by hand","licence":"CC0-1.0",` +
+		`"time_zero":"2020-01-01T00:00:00Z",` +
 		`"units":{"time":"s","cpu":"milli","memory":"MiB","gpu":"milli"},` +
 		`"skipped":[{"reason":"no GPUs","rows":3,"first":"x.csv:7"}],"notes":["a note"],"jobs":4}
 {"id":"a","submit_s":0,"run_s":0,"gpus":0}
 {"id":"b \"q\" é 😀 <>&","submit_s":0.000000001,"run_s":0.999999999,"gpus":1,"gpu_milli":1,"observed_wait_s":0}
 {"id":"c","submit_s":1,"run_s":3155760000,"gpus":8,"pods":2,"cpu_milli":64000,"memory_mib":1048576,` +
-		`"gpu_models":["A100","H100"],"tenant":"t","user":"u","class":"BE","priority":"high","outcome":"killed","observed_wait_s":1.5}
+		`"gpu_models":["A100","H100"],"tenant":"t","user":"u","class":"BE","priority":"high",` +
+		`"outcome":"killed","observed_wait_s":1.5}
 {"id":"d","submit_s":1,"run_s":10800,"gpus":4,"gpu_milli":500,"outcome":"succeeded"}
 `
 	if d := cmp.Diff(want, canonicalText(t)); d != "" {
@@ -168,38 +170,48 @@ func TestProblems(t *testing.T) {
 		text string
 		want []string
 	}{
-		"empty":           {"", []string{"f: the file is empty [empty]"}},
-		"no header":       {ok, []string{"f:1: not a trace header", "[header]"}},
-		"newer":           {`{"orrery_trace":2,"new":1}` + "\n", []string{"f:1: format version 2"}},
-		"unknown header":  {strings.Replace(head, `"name"`, `"nome"`, 1), []string{"f:1:", "nome", "[header]"}},
-		"units":           {strings.Replace(head, `"s"`, `"ms"`, 1), []string{"f:1: units are"}},
-		"time zero":       {strings.Replace(head, `"time_zero":""`, `"time_zero":"monday"`, 1), []string{"monday"}},
-		"all at once":     {head + job("a", `,"gqus":1`) + ok + job("b", `,"pods":-1`), []string{"f:2: unknown key \"gqus\"", "f:4: pods is -1"}},
-		"two in a line":   {head + job("a", `,"x":1,"y":2`), []string{"f:2: unknown key \"x\"", "f:2: unknown key \"y\""}},
-		"NaN":             {head + job("a", `,"observed_wait_s":NaN`), []string{"f:2:", "[syntax]"}},
-		"quoted NaN":      {head + job("a", `,"observed_wait_s":"NaN"`), []string{`f:2: observed_wait_s is "NaN" [value]`}},
-		"infinity":        {head + `{"id":"a","submit_s":1e999,"run_s":1,"gpus":1}` + "\n", []string{"f:2: submit_s is 1e999"}},
-		"negative":        {head + `{"id":"a","submit_s":1,"run_s":-5,"gpus":1}` + "\n", []string{"f:2: run_s is -5 [value]"}},
-		"too fine":        {head + `{"id":"a","submit_s":1.0000000001,"run_s":5,"gpus":1}` + "\n", []string{"at most 9 decimals"}},
-		"too long":        {head + `{"id":"a","submit_s":3155760001,"run_s":5,"gpus":1}` + "\n", []string{"f:2: submit_s is 3155760001"}},
-		"missing":         {head + `{"id":"a","gpus":1}` + "\n", []string{"f:2: submit_s is missing", "f:2: run_s is missing"}},
-		"null":            {head + `{"id":null,"submit_s":1,"run_s":5,"gpus":1}` + "\n", []string{"f:2: id is null"}},
-		"twice a key":     {head + job("a", `,"gpus":2`), []string{"f:2:", "duplicate", "[syntax]"}},
-		"case":            {head + job("a", `,"Tenant":"x"`), []string{`unknown key "Tenant"`}},
-		"not an object":   {head + "[1]\n", []string{"f:2: the line is no JSON object"}},
-		"two objects":     {head + strings.TrimSpace(ok) + ok, []string{"f:2: text after the object"}},
-		"blank":           {head + "\n" + ok, []string{"f:2: the line is empty"}},
-		"duplicate id":    {head + ok + job("b", "") + ok, []string{`f:4: job id "ok" was used before [duplicate-id]`}},
-		"backwards":       {head + ok + `{"id":"a","submit_s":4.5,"run_s":1,"gpus":1}` + "\n", []string{"f:3: submit_s 4.5 is before 5", "[order]"}},
-		"share":           {head + job("a", `,"gpu_milli":1001`), []string{"f:2: gpu_milli is 1001"}},
-		"share of none":   {head + `{"id":"a","submit_s":1,"run_s":5,"gpus":0,"gpu_milli":500}` + "\n", []string{"job without GPUs"}},
-		"outcome":         {head + job("a", `,"outcome":"fine"`), []string{`outcome is "fine"`}},
-		"models":          {head + job("a", `,"gpu_models":["A",""]`), []string{"gpu_models[1] is empty"}},
-		"models no list":  {head + job("a", `,"gpu_models":"A"`), []string{"gpu_models is"}},
-		"control":         {head + job("a", `,"user":"a\u0007"`), []string{"control characters"}},
-		"bad text":        {head + job("a\xff", ``), []string{"f:2:", "[syntax]"}},
-		"count":           {strings.Replace(head, `"units"`, `"jobs":2,"units"`, 1) + ok, []string{"announces 2 jobs, the file has 1", "[truncated]"}},
-		"long line":       {head + job("a", `,"user":"`+strings.Repeat("x", bufferSize)+`"`) + job("b", `,"pods":-1`), []string{"f:2: the line is longer", "f:3: pods"}},
+		"empty":          {"", []string{"f: the file is empty [empty]"}},
+		"no header":      {ok, []string{"f:1: not a trace header", "[header]"}},
+		"newer":          {`{"orrery_trace":2,"new":1}` + "\n", []string{"f:1: format version 2"}},
+		"unknown header": {strings.Replace(head, `"name"`, `"nome"`, 1), []string{"f:1:", "nome", "[header]"}},
+		"units":          {strings.Replace(head, `"s"`, `"ms"`, 1), []string{"f:1: units are"}},
+		"time zero":      {strings.Replace(head, `"time_zero":""`, `"time_zero":"monday"`, 1), []string{"monday"}},
+		"all at once": {head + job("a", `,"gqus":1`) + ok + job("b", `,"pods":-1`),
+			[]string{"f:2: unknown key \"gqus\"", "f:4: pods is -1"}},
+		"two in a line": {head + job("a", `,"x":1,"y":2`), []string{"f:2: unknown key \"x\"", "f:2: unknown key \"y\""}},
+		"NaN":           {head + job("a", `,"observed_wait_s":NaN`), []string{"f:2:", "[syntax]"}},
+		"quoted NaN":    {head + job("a", `,"observed_wait_s":"NaN"`), []string{`f:2: observed_wait_s is "NaN" [value]`}},
+		"infinity": {head + `{"id":"a","submit_s":1e999,"run_s":1,"gpus":1}` + "\n",
+			[]string{"f:2: submit_s is 1e999"}},
+		"negative": {head + `{"id":"a","submit_s":1,"run_s":-5,"gpus":1}` + "\n",
+			[]string{"f:2: run_s is -5 [value]"}},
+		"too fine": {head + `{"id":"a","submit_s":1.0000000001,"run_s":5,"gpus":1}` + "\n",
+			[]string{"at most 9 decimals"}},
+		"too long": {head + `{"id":"a","submit_s":3155760001,"run_s":5,"gpus":1}` + "\n",
+			[]string{"f:2: submit_s is 3155760001"}},
+		"missing": {head + `{"id":"a","gpus":1}` + "\n",
+			[]string{"f:2: submit_s is missing", "f:2: run_s is missing"}},
+		"null":          {head + `{"id":null,"submit_s":1,"run_s":5,"gpus":1}` + "\n", []string{"f:2: id is null"}},
+		"twice a key":   {head + job("a", `,"gpus":2`), []string{"f:2:", "duplicate", "[syntax]"}},
+		"case":          {head + job("a", `,"Tenant":"x"`), []string{`unknown key "Tenant"`}},
+		"not an object": {head + "[1]\n", []string{"f:2: the line is no JSON object"}},
+		"two objects":   {head + strings.TrimSpace(ok) + ok, []string{"f:2: text after the object"}},
+		"blank":         {head + "\n" + ok, []string{"f:2: the line is empty"}},
+		"duplicate id":  {head + ok + job("b", "") + ok, []string{`f:4: job id "ok" was used before [duplicate-id]`}},
+		"backwards": {head + ok + `{"id":"a","submit_s":4.5,"run_s":1,"gpus":1}` + "\n",
+			[]string{"f:3: submit_s 4.5 is before 5", "[order]"}},
+		"share": {head + job("a", `,"gpu_milli":1001`), []string{"f:2: gpu_milli is 1001"}},
+		"share of none": {head + `{"id":"a","submit_s":1,"run_s":5,"gpus":0,"gpu_milli":500}` + "\n",
+			[]string{"job without GPUs"}},
+		"outcome":        {head + job("a", `,"outcome":"fine"`), []string{`outcome is "fine"`}},
+		"models":         {head + job("a", `,"gpu_models":["A",""]`), []string{"gpu_models[1] is empty"}},
+		"models no list": {head + job("a", `,"gpu_models":"A"`), []string{"gpu_models is"}},
+		"control":        {head + job("a", `,"user":"a\u0007"`), []string{"control characters"}},
+		"bad text":       {head + job("a\xff", ``), []string{"f:2:", "[syntax]"}},
+		"count": {strings.Replace(head, `"units"`, `"jobs":2,"units"`, 1) + ok,
+			[]string{"announces 2 jobs, the file has 1", "[truncated]"}},
+		"long line": {head + job("a", `,"user":"`+strings.Repeat("x", bufferSize)+`"`) + job("b", `,"pods":-1`),
+			[]string{"f:2: the line is longer", "f:3: pods"}},
 		"another dataset": {"a,b,c\n1,2,3\n", []string{`f:1: not a trace header: "a,b,c"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,7 +237,8 @@ func TestManyProblems(t *testing.T) {
 	if !errors.As(err, &list) || list.Count != 8000 || len(list.Problems) != problemsKept {
 		t.Fatalf("%v", err)
 	}
-	if s := err.Error(); strings.Count(s, "\n") != problemsShown || !strings.HasSuffix(s, "and 7980 more problems (8000 in all)") {
+	s := err.Error()
+	if strings.Count(s, "\n") != problemsShown || !strings.HasSuffix(s, "and 7980 more problems (8000 in all)") {
 		t.Error(s)
 	}
 }
@@ -329,77 +342,6 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-func TestDescribe(t *testing.T) {
-	src, err := NewReader(strings.NewReader(canonicalText(t)), "f")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := Describe(src)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d.Jobs != 4 || d.GPUJobs != 3 || d.FractionalJobs != 2 || d.ForeverJobs != 1 || d.GPUsAsked != 10.001 {
-		t.Errorf("%+v", d)
-	}
-	var jobs int64
-	var hours float64
-	for _, s := range d.Sizes {
-		jobs += s.Jobs
-		hours += s.GPUHours
-	}
-	if jobs != d.Jobs || hours < d.GPUHours*0.999999 || hours > d.GPUHours*1.000001 {
-		t.Errorf("sizes hold %d jobs and %v GPU-hours of %d and %v", jobs, hours, d.Jobs, d.GPUHours)
-	}
-	if d.Run.N != 3 || d.Wait.N != 2 || d.Wait.P50 != 0 || d.Wait.Max != 1.5 {
-		t.Errorf("%+v %+v", d.Run, d.Wait)
-	}
-	var text, js bytes.Buffer
-	if err := errors.Join(d.Text(&text), d.JSON(&js)); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"sample", "3 rows: no GPUs (first: x.csv:7)", "a note", "4 (3 with GPUs", "killed"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("%s\nlacks %q", &text, want)
-		}
-	}
-	if !strings.Contains(js.String(), `"gpus_asked": 10.001`) {
-		t.Error(js.String())
-	}
-}
-
-// TestDispersion compares the streaming hour counts with counting them all, empty hours included.
-func TestDispersion(t *testing.T) {
-	hours := []int{0, 0, 0, 3, 3, 10, 11, 11, 11, 11, 12}
-	var jobs []Job
-	counts := make([]float64, 12) // the last, cut-off hour does not count
-	for i, h := range hours {
-		jobs = append(jobs, Job{ID: fmt.Sprint(i), Submit: time.Duration(h) * time.Hour, ObservedWait: WaitUnknown})
-		if h < len(counts) {
-			counts[h]++
-		}
-	}
-	mean, square := 10.0/12, 0.0
-	for _, c := range counts {
-		square += (c - mean) * (c - mean)
-	}
-	d, err := Describe(FromJobs(Header{}, jobs))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, want := d.Arrivals.HourlyDispersion, square/12/mean
-	if got < want-1e-9 || got > want+1e-9 || math.Abs(d.Arrivals.HourlyPeakToMean-4/mean) > 1e-9 {
-		t.Errorf("%+v, want %v", d.Arrivals, want)
-	}
-}
-
-func TestDescribeEmpty(t *testing.T) {
-	d, err := Describe(FromJobs(Header{}, nil))
-	var js bytes.Buffer
-	if err := errors.Join(err, d.JSON(&js), d.Text(io.Discard)); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestSeconds(t *testing.T) {
 	for _, d := range []time.Duration{0, 1, 999_999_999, time.Second, 1_500_000_000, MaxTime, MaxTime - 1} {
 		if got, err := ParseSeconds(FormatSeconds(d)); err != nil || got != d {
@@ -452,59 +394,4 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%.0f bytes a job are held", perJob)
 	}
 	runtime.KeepAlive(src)
-}
-
-// FuzzCanonical: whatever is read without error is written and read back as the same jobs; nothing panics.
-func FuzzCanonical(f *testing.F) {
-	text := canonicalText(f)
-	f.Add([]byte(text))
-	f.Add([]byte("\ufeff" + strings.ReplaceAll(text, "\n", "\r\n")))
-	f.Add(pack(f, "gzip", text))
-	f.Add(pack(f, "zstd", text))
-	f.Add([]byte(""))
-	f.Add([]byte(text[:len(text)-10]))
-	f.Add([]byte(strings.Replace(text, `"gpus":8`, `"gpus":NaN`, 1)))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, _, err := readText(data, Options{SkipBad: true}); err != nil {
-			var list *Errors
-			if !errors.As(err, &list) {
-				t.Fatalf("not a list of problems: %v", err)
-			}
-		}
-		h, jobs, err := readText(data, Options{})
-		if err != nil {
-			return
-		}
-		var b bytes.Buffer
-		w, err := NewWriter(&b, h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, j := range jobs {
-			if err := w.Write(j); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		h2, again, err := readText(b.Bytes(), Options{})
-		if d := cmp.Diff(jobs, again) + cmp.Diff(h, h2); err != nil || d != "" {
-			t.Fatal(err, d)
-		}
-	})
-}
-
-func FuzzSeconds(f *testing.F) {
-	f.Add("12.5")
-	f.Add("0.000000001")
-	f.Fuzz(func(t *testing.T, s string) {
-		d, err := ParseSeconds(s)
-		if err != nil {
-			return
-		}
-		if again, err := ParseSeconds(FormatSeconds(d)); err != nil || again != d || d < 0 {
-			t.Fatalf("%q → %d → %d, %v", s, d, again, err)
-		}
-	})
 }

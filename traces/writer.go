@@ -38,7 +38,8 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	return out, err
 }
 
-// Write writes one job. Ids must differ and Submit must not go backwards. After an error the file is not whole: drop it.
+// Write writes one job. Ids must differ and Submit must not go backwards. After an error the file is not whole: drop
+// it.
 func (w *Writer) Write(j Job) error {
 	if w.refused != nil {
 		return w.refused

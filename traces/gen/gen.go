@@ -58,7 +58,8 @@ func New(s Spec, rng *rand.Rand) (*Generator, error) {
 	}
 	g := &Generator{spec: s, rng: rng, clock: newClock(s.Arrival, s.RatePerHour(), rng)}
 	g.header = traces.Header{Format: traces.FormatVersion, Units: traces.StandardUnits(), Name: s.Name,
-		Source: "generated with\n" + string(params), Licence: "CC0-1.0", Citation: s.Source, Generator: "orrery gen " + Version}
+		Source: "generated with\n" + string(params), Licence: "CC0-1.0", Citation: s.Source,
+		Generator: "orrery gen " + Version}
 	if s.Span == 0 {
 		g.header.Jobs = s.Jobs
 	}

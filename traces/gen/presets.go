@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"math"
 	"strings"
 	"time"
 )
@@ -64,7 +65,7 @@ func geometric(share, ratio float64, sizes ...int) []Size {
 	}
 	w = 1
 	for _, gpus := range sizes {
-		out = append(out, Size{GPUs: gpus, Weight: (1 - share) * w / sum})
+		out = append(out, Size{GPUs: gpus, Weight: math.Round((1-share)*w/sum*1e6) / 1e6})
 		w *= ratio
 	}
 	return out
@@ -78,13 +79,14 @@ func geometric(share, ratio float64, sizes ...int) []Size {
 // (Qiao et al., OSDI 2021 artifact, simulator/traces/philly.csv): the shares of the eight largest virtual clusters, and
 // from the 64,830 of them submitted 2017-10-03 to 2017-12-14 the weights of hours and days, and the variation of the
 // gaps after these weights are taken out, 4.7. Assumed: 0.8 of the jobs have one GPU (0.93 in the filtered file, whose
-// mean of 1.27 GPUs is below that of the whole trace) and the larger powers of two fall geometrically.
+// mean of 1.27 GPUs is below that of the whole trace) and the larger powers of two fall geometrically. The capacity is
+// that of the 11 virtual clusters listed in HeliosArtifact: 352 nodes of 8 GPUs.
 func phillyLike() Spec {
 	const median, longest = 874, 4_240_676
 	return Spec{
 		Name: "philly-like", Jobs: presetJobs,
 		Source: "Jeon et al., USENIX ATC 2019 (msr-fiddle/philly-traces); aggregates of AcmeTrace cluster_summary.csv",
-		Arrival: Arrival{Process: Gamma, CV: 4.7, Load: &Load{GPUs: 2816, Factor: presetLoad}, // 352 nodes of 8 GPUs
+		Arrival: Arrival{Process: Gamma, CV: 4.7, Load: &Load{GPUs: 2816, Factor: presetLoad}, // 352 × 8
 			HourOfDay: []float64{3683, 3020, 3104, 3272, 2056, 3408, 4243, 5245, 3051, 2600, 2686, 2363, 1962, 1987, 1517,
 				1706, 1653, 1582, 2311, 2007, 2827, 2674, 2906, 2967},
 			DayOfWeek: []float64{7717, 10539, 11503, 13791, 12135, 4958, 4187}},
@@ -102,11 +104,12 @@ func phillyLike() Spec {
 
 // heliosLike follows SenseTime's Helios trace.
 //
-// Published for its 1,580,464 GPU jobs (HeliosArtifact, Hu et al., SC 2021, cluster summary, row total): 6,220 GPUs, mean
-// run 6,651.681 s, median 206 s, mean GPUs 3.716; completed, cancelled, failed 0.624, 0.221, 0.155 of the jobs and
+// Published for its 1,580,464 GPU jobs (HeliosArtifact, Hu et al., SC 2021, cluster summary, row total): 6,220 GPUs,
+// mean run 6,651.681 s, median 206 s, mean GPUs 3.716; completed, cancelled, failed 0.624, 0.221, 0.155 of the jobs and
 // 0.513, 0.394, 0.093 of 7.7998·10^10 GPU·s; longest run 4,320,009 s (AcmeTrace cluster_summary.csv). The README of
-// HeliosData shows 1 CPU per GPU for one-GPU jobs and 4 for larger ones; 4 is used. Assumed: 0.7 of the jobs have one GPU,
-// the larger powers of two fall geometrically up to 256; submissions are Poisson (the aggregates tell nothing of them).
+// HeliosData shows 1 CPU per GPU for one-GPU jobs and 4 for larger ones; 4 is used. Assumed: 0.7 of the jobs have one
+// GPU, the larger powers of two fall geometrically up to 256; submissions are Poisson (the aggregates tell nothing of
+// them).
 func heliosLike() Spec {
 	const median, longest = 206, 4_320_009
 	return Spec{
@@ -127,10 +130,11 @@ func heliosLike() Spec {
 // acmeLike follows the Kalos cluster of Shanghai AI Lab's Acme trace: development of large language models.
 //
 // Published for its 19,907 GPU jobs (AcmeTrace data/cluster_summary.csv, Hu et al., NSDI 2024, row Kalos): mean run
-// 1,259.689 s, median 124 s, longest 625,740 s, mean GPUs 26.77, most 1,024; completed, cancelled, failed 0.541, 0.062,
-// 0.397 of the jobs and 0.313, 0.607, 0.080 of 5.33318·10^9 GPU·s. Kalos has 302 nodes of 8 A100 (the paper's table of
-// clusters). The README's example has 960 CPUs and 8 × 1,000 GB for 64 GPUs: 15 CPUs and 119,209 MiB per GPU. Assumed:
-// 0.55 of the jobs have one GPU (the median is 1), the larger powers of two fall geometrically; submissions are Poisson.
+// 1,259.689 s, median 124 s, longest 625,740 s, mean GPUs 26.77, most 1,024; completed, cancelled, failed 0.541,
+// 0.062, 0.397 of the jobs and 0.313, 0.607, 0.080 of 5.33318·10^9 GPU·s. Kalos has 302 nodes of 8 A100 (the paper's table of
+// clusters). The README's example has 960 CPUs and 8 × 1,000 GB for 64 GPUs: 15 CPUs, 119,209 MiB per GPU. Assumed:
+// 0.55 of the jobs have one GPU (the median is 1), the larger powers of two fall geometrically; submissions are
+// Poisson.
 func acmeLike() Spec {
 	const median, longest = 124, 625_740
 	return Spec{
@@ -150,8 +154,8 @@ func acmeLike() Spec {
 
 // openbLike follows the default pod list of Alibaba's cluster-trace-gpu-v2023.
 //
-// Counted and averaged over its 8,152 pods (github.com/alibaba/clusterdata, Weng et al., USENIX ATC 2023): the number of
-// pods by GPUs; 3,078 of the 6,989 with one GPU ask for a part, the ten commonest parts hold 2,935 of them; length =
+// Counted and averaged over its 8,152 pods (github.com/alibaba/clusterdata, Weng et al., USENIX ATC 2023): the number
+// of pods by GPUs; 3,078 of the 6,989 with one GPU ask for a part, the ten commonest parts hold 2,960 of them; length =
 // deletion − scheduled time, median and mean by class; phases Succeeded 192, Failed 1,870, else unknown; mean CPU and
 // memory of pods with one whole GPU and of those with none; gaps of the 2,799 pods created after day 140 have a
 // coefficient of variation of 1.73. The cluster has 6,212 GPUs.

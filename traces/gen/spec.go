@@ -25,7 +25,7 @@ import (
 type Spec struct {
 	Name   string        `yaml:"name"`               // of the trace; prefix of the job ids
 	Jobs   int64         `yaml:"jobs,omitempty"`     // number of jobs; 0 = as many as fall into Span
-	Span   time.Duration `yaml:"span,omitempty"`     // submissions end here; 0 = after Jobs jobs. With both, the first ends it
+	Span   time.Duration `yaml:"span,omitempty"`     // of submissions; 0 = until Jobs. With both, the first ends it
 	Source string        `yaml:"based_on,omitempty"` // where the parameters come from
 
 	Arrival    Arrival    `yaml:"arrival"`
@@ -44,8 +44,9 @@ type Arrival struct {
 	CV          float64 `yaml:"cv,omitempty"`            // of gamma: standard deviation ÷ mean of the gaps; 1 is Poisson
 	RatePerHour float64 `yaml:"rate_per_hour,omitempty"` // mean over a week
 	Load        *Load   `yaml:"load,omitempty"`
-	// Relative weights of the 24 hours of a day and the 7 days of a week from Monday; the trace starts on a Monday at 0:00.
-	// Empty = all equal. Gaps are drawn in a time that runs faster in busy hours, so the mean rate holds over a week.
+	// Relative weights of the 24 hours of a day and the 7 days of a week from Monday; the trace starts on a Monday at
+	// 0:00. Empty = all equal. Gaps are drawn in a time that runs faster in busy hours, so the mean rate holds over a
+	// week.
 	HourOfDay []float64 `yaml:"hour_of_day,omitempty,flow"`
 	DayOfWeek []float64 `yaml:"day_of_week,omitempty,flow"`
 }
@@ -135,8 +136,8 @@ type document struct {
 	Spec   `yaml:",inline"`
 }
 
-// Parse reads a spec from YAML, strictly. "preset: philly-like" starts from a preset; what is written beside it replaces
-// the preset's values, lists as a whole. The result is validated; the error is an *traces.Errors. file names the input
+// Parse reads a spec from YAML, strictly. "preset: philly-like" starts from a preset; what is written beside it
+// replaces the preset's values, lists as a whole. The result is validated; the error is an *traces.Errors. file names the input
 // in messages.
 func Parse(file string, data []byte) (Spec, error) {
 	var head struct {
@@ -178,7 +179,8 @@ func yamlProblems(file string, err error) error {
 		typed = &yaml.TypeError{Errors: []string{err.Error()}}
 	}
 	for _, message := range typed.Errors {
-		p := traces.Problem{File: file, Code: traces.CodeSyntax, Message: message, Fix: "see the documentation of gen.Spec"}
+		p := traces.Problem{File: file, Code: traces.CodeSyntax, Message: message,
+			Fix: "write YAML with the keys that traces/README.md and gen.Spec name"}
 		if n, _ := fmt.Sscanf(message, "line %d:", &p.Line); n == 1 {
 			p.Message = message[len(fmt.Sprintf("line %d: ", p.Line)):]
 		}

@@ -16,8 +16,8 @@ type Part struct {
 	Source traces.Source
 }
 
-// Merge overlays traces: all time zeros become one, jobs come in order of Submit, those of the same instant in the order
-// of the parts. Source, licence and citation of the result name all parts. It takes the parts over.
+// Merge overlays traces: all time zeros become one, jobs come in order of Submit, those of the same instant in the
+// order of the parts. Source, licence and citation of the result name all parts. It takes the parts over.
 func Merge(name string, parts ...Part) (traces.Source, error) {
 	seen := map[string]bool{}
 	for _, p := range parts {

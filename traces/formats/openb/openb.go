@@ -69,7 +69,7 @@ func (f Format) Open(in traces.Input) (traces.Source, error) {
 		h.Notes = append(h.Notes, "the list has no times: all pods are submitted at 0 in its order and stay forever")
 	case in.Set["times"] == "ignore":
 		timed = false
-		h.Notes = append(h.Notes, "times ignored on request: all pods are submitted at 0 in the list's order and stay forever")
+		h.Notes = append(h.Notes, "times ignored on request: all pods are submitted at 0 in the list's order, forever")
 	default:
 		h.Notes = append(h.Notes, "run = deletion − scheduled time, or − creation time for pods that were never scheduled")
 	}

@@ -209,7 +209,7 @@ func (im *importer) source(h traces.Header) (traces.Source, error) {
 		return nil, err
 	}
 	if n := len(im.open); n > 0 {
-		h.Notes = append(h.Notes, fmt.Sprintf("still running at the snapshot, run counted until %s, outcome unknown (%d jobs)",
+		h.Notes = append(h.Notes, fmt.Sprintf("running at the snapshot, run counted until %s, outcome unknown (%d jobs)",
 			snapshot.Format(time.DateTime), n))
 	}
 	if im.noWait > 0 {

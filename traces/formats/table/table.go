@@ -164,7 +164,8 @@ func (t *Table) Text(column string) string {
 	}
 	s := strings.TrimSpace(t.fields[i])
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-		t.Fail(traces.CodeValue, "write plain UTF-8 text", "%s %q has control characters or is not valid UTF-8", column, cut(s))
+		t.Fail(traces.CodeValue, "write plain UTF-8 text", "%s %q has control characters or is not valid UTF-8", column,
+			cut(s))
 	}
 	return s
 }
