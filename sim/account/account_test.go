@@ -418,8 +418,8 @@ func BenchmarkFold(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/record")
 }
 
-// TestMemoryPerFinishedJob bounds what the fold keeps of finished jobs, their rows reported: at 200 bytes, 10⁶ jobs take
-// 200 MB. What is measured is mostly samples, about 45 bytes a job.
+// TestMemoryPerFinishedJob bounds what the fold keeps of finished jobs, their rows reported: at 200 bytes, 10⁶ jobs
+// take 200 MB. What is measured is mostly samples, about 45 bytes a job.
 func TestMemoryPerFinishedJob(t *testing.T) {
 	const n = 200000
 	var before, after runtime.MemStats

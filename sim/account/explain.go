@@ -121,15 +121,19 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("the journal has no pod or job %q; did you mean %s?", e.Query, strings.Join(e.Similar, ", "))
 }
 
-// Explain reads r to its end and tells the story of pod, given as namespace/name or name alone, or of all pods of a
-// job, given as job/NAME. A query that matches nothing gives a *NotFoundError with similar names.
+// Explain reads r to its end and tells the story of pod, given as namespace/name or name alone, with or without pod/
+// before it, or of all pods of a job, given as job/NAME. A query that matches nothing gives a *NotFoundError with similar names.
 func Explain(r *journal.Reader, pod string) (*Explanation, error) {
 	e := &explainer{
 		out: &Explanation{Query: pod, Pods: []PodStory{}}, pods: map[string]int{}, jobs: map[string]int{},
 		holders: map[string]journal.PodCreate{}, kept: map[string]journal.JobSubmit{},
-		like: similar{want: strings.TrimPrefix(pod, jobPrefix)},
 	}
 	e.job, e.isJob = strings.CutPrefix(pod, jobPrefix)
+	e.pod = strings.TrimPrefix(pod, podPrefix)
+	e.like.want = e.pod
+	if e.isJob {
+		e.like.want = e.job
+	}
 	err := journal.Each(r, func(rec journal.Record) error {
 		e.record(rec.At, rec.Body)
 		e.end = rec.At
@@ -147,11 +151,16 @@ func Explain(r *journal.Reader, pod string) (*Explanation, error) {
 	return e.out, nil
 }
 
-const jobPrefix = "job/"
+// Prefixes of a query that say what it names.
+const (
+	jobPrefix = "job/"
+	podPrefix = "pod/"
+)
 
 type explainer struct {
 	out     *Explanation
-	job     string
+	pod     string // asked for, without prefix
+	job     string // asked for, when isJob
 	isJob   bool
 	pods    map[string]int               // told pods by name → index in out.Pods
 	jobs    map[string]int               // told jobs by name → index in out.Jobs
@@ -290,7 +299,7 @@ func (e *explainer) create(at units.Time, b journal.PodCreate) {
 	if !e.isJob {
 		e.like.see(b.Pod)
 	}
-	if e.isJob && b.Job != e.job || !e.isJob && b.Pod != e.out.Query && short != e.out.Query {
+	if e.isJob && b.Job != e.job || !e.isJob && b.Pod != e.pod && short != e.pod && b.Pod != e.out.Query {
 		return
 	}
 	if j, ok := e.kept[b.Job]; ok && e.jobStory(b.Job) == nil {

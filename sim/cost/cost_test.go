@@ -47,11 +47,13 @@ func testBook(t *testing.T) *Book {
 // account returns two GPU pools of which one has a contract price, and one without GPU.
 func account() *result.Data {
 	return &result.Data{
-		Summary: result.Summary{GPU: result.GPU{UsedHours: 15}, Warnings: []result.Warning{{Code: "a", Message: "b", Count: 1}}},
+		Summary: result.Summary{GPU: result.GPU{UsedHours: 15},
+			Warnings: []result.Warning{{Code: "a", Message: "b", Count: 1}}},
 		Pools: []result.Pool{
 			{Name: "list", GPUModel: "h100", Nodes: 1, GPUs: 8, CapacityHours: 20, UsedHours: 10, IdleHours: 6, DownHours: 4,
 				NodeHours: 2.5},
-			{Name: "contract", GPUModel: "h100", Nodes: 1, GPUs: 8, CapacityHours: 10, UsedHours: 5, IdleHours: 5, NodeHours: 1.25},
+			{Name: "contract", GPUModel: "h100", Nodes: 1, GPUs: 8, CapacityHours: 10, UsedHours: 5, IdleHours: 5,
+				NodeHours: 1.25},
 			{Name: "cpu", Nodes: 2, NodeHours: 10, CPUMilli: 4000, MemoryMiB: 8192},
 		},
 		Tenants: []result.Tenant{

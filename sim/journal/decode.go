@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"orrery/sim/units"
 )
@@ -402,6 +403,10 @@ func (d *decoder) str() string {
 		return ""
 	}
 	d.i++
+	if !utf8.Valid(d.s[start:d.i]) {
+		d.fail("string that is no UTF-8")
+		return ""
+	}
 	if !escaped {
 		return string(d.s[start : d.i-1])
 	}

@@ -29,7 +29,8 @@ func ptr(r *rand.Rand) *float64 {
 
 func randomJob(r *rand.Rand, i int) JobRow {
 	return JobRow{Job: fmt.Sprintf("job-%06d", i), Tenant: fmt.Sprint("team-", r.IntN(5)), Class: "train",
-		State: "succeeded", Pods: int32(r.IntN(9)), GPUs: float64(r.IntN(64)) / 4, CPUMilli: r.Int64N(1e6), MemoryMiB: r.Int64N(1e6),
+		State: "succeeded", Pods: int32(r.IntN(9)), GPUs: float64(r.IntN(64)) / 4,
+		CPUMilli: r.Int64N(1e6), MemoryMiB: r.Int64N(1e6),
 		Priority: int32(r.IntN(100) - 50), SubmitSeconds: r.Float64() * 1e6, PlacedSeconds: ptr(r), StartSeconds: ptr(r),
 		EndSeconds: ptr(r), WaitSeconds: r.Float64(), RunSeconds: r.Float64(), Restarts: int32(r.IntN(3)),
 		LostGPUSeconds: r.Float64(), GPUSeconds: r.Float64(), Reason: strings.Repeat("no room ", r.IntN(2))}
@@ -37,8 +38,9 @@ func randomJob(r *rand.Rand, i int) JobRow {
 
 func randomPod(r *rand.Rand, i int) PodRow {
 	return PodRow{Pod: fmt.Sprintf("default/job-%06d-0", i), Job: fmt.Sprintf("job-%06d", i),
-		Node: fmt.Sprint("n", r.IntN(99)), GPUs: 2, Slots: "0,1", Phase: "Succeeded", Attempts: int32(r.IntN(9)), CreatedSeconds: r.Float64(),
-		BoundSeconds: ptr(r), StartSeconds: ptr(r), EndSeconds: ptr(r), LastMessage: "0/3 nodes are available"}
+		Node: fmt.Sprint("n", r.IntN(99)), GPUs: 2, Slots: "0,1", Phase: "Succeeded", Attempts: int32(r.IntN(9)),
+		CreatedSeconds: r.Float64(),
+		BoundSeconds:   ptr(r), StartSeconds: ptr(r), EndSeconds: ptr(r), LastMessage: "0/3 nodes are available"}
 }
 
 // example returns an account with every slice in use.
