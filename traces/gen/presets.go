@@ -131,10 +131,10 @@ func heliosLike() Spec {
 //
 // Published for its 19,907 GPU jobs (AcmeTrace data/cluster_summary.csv, Hu et al., NSDI 2024, row Kalos): mean run
 // 1,259.689 s, median 124 s, longest 625,740 s, mean GPUs 26.77, most 1,024; completed, cancelled, failed 0.541,
-// 0.062, 0.397 of the jobs and 0.313, 0.607, 0.080 of 5.33318·10^9 GPU·s. Kalos has 302 nodes of 8 A100 (the paper's table of
-// clusters). The README's example has 960 CPUs and 8 × 1,000 GB for 64 GPUs: 15 CPUs, 119,209 MiB per GPU. Assumed:
-// 0.55 of the jobs have one GPU (the median is 1), the larger powers of two fall geometrically; submissions are
-// Poisson.
+// 0.062, 0.397 of the jobs and 0.313, 0.607, 0.080 of 5.33318·10^9 GPU·s. Kalos has 302 nodes of 8 A100 (the paper's
+// table of clusters). The README's example has 960 CPUs and 8 × 1,000 GB for 64 GPUs: 15 CPUs, 119,209 MiB per GPU.
+// Assumed: 0.55 of the jobs have one GPU (the median is 1), the larger powers of two fall geometrically; submissions
+// are Poisson.
 func acmeLike() Spec {
 	const median, longest = 124, 625_740
 	return Spec{

@@ -137,8 +137,8 @@ type document struct {
 }
 
 // Parse reads a spec from YAML, strictly. "preset: philly-like" starts from a preset; what is written beside it
-// replaces the preset's values, lists as a whole. The result is validated; the error is an *traces.Errors. file names the input
-// in messages.
+// replaces the preset's values, lists as a whole. The result is validated; the error is an *traces.Errors. file names
+// the input in messages.
 func Parse(file string, data []byte) (Spec, error) {
 	var head struct {
 		Preset string `yaml:"preset"`
