@@ -51,12 +51,19 @@ func (s *Store) InformerFactory(cs kubernetes.Interface, opts ...InformerOption)
 	return f
 }
 
+// earlyFactory returns a factory for admission: all pods, and told within the commit itself, before everybody else.
+// Its informers must have no handlers that write.
+func (s *Store) earlyFactory() informers.SharedInformerFactory {
+	return s.InformerFactory(nil, AllPods(), func(f *factory) { f.early = true })
+}
+
 // factory is an informers.SharedInformerFactory over the store.
 type factory struct {
 	informers.SharedInformerFactory // for types that are not ours
 	store                           *Store
 	pods                            fields.Selector
 	deliver                         func(func())
+	early                           bool
 
 	mu   sync.Mutex
 	ours map[reflect.Type]cache.SharedIndexInformer
@@ -82,7 +89,7 @@ func (f *factory) informer(k *kind) cache.SharedIndexInformer {
 			fs = f.pods
 		}
 		own := f.store.newInformer(k, fs)
-		own.deliver = f.deliver
+		own.deliver, own.early = f.deliver, f.early
 		inf = own
 		f.ours[k.goType] = inf
 	}

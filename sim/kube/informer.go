@@ -19,12 +19,13 @@ import (
 // goroutine. It updates its indexer and then calls its handlers one after the other, with the stored objects
 // themselves. It is always synced. Until somebody looks into it or adds a handler it costs nothing.
 type informer struct {
-	store   *Store
-	kind    *kind
-	sel     selection
-	index   *indexer
+	store *Store
+	kind  *kind
+	sel   selection
+	index *indexer
 	// deliver, where not nil, is handed every change of the selection and runs it later, in order.
 	deliver func(func())
+	early   bool // told within the commit
 
 	mu        sync.Mutex
 	active    bool
@@ -101,6 +102,10 @@ func (i *informer) activate() {
 	}
 	i.index.seen(s.rv)
 	t := s.tables[i.kind]
+	if i.early {
+		t.early = append(t.early[:len(t.early):len(t.early)], i)
+		return
+	}
 	t.informers = append(t.informers[:len(t.informers):len(t.informers)], i)
 }
 

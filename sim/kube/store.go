@@ -83,6 +83,7 @@ type table struct {
 	history   history
 	watchers  []*watcher
 	informers []*informer
+	early     []*informer // those of admission, told at commit
 }
 
 // objectRef names one object and the instance meant.
@@ -293,7 +294,11 @@ func (s *Store) commit(k *kind, verb, sub string, old, obj runtime.Object) {
 		t.objs[ns][name] = obj
 	}
 	t.history.add(c)
+	early := t.early
 	s.data.Unlock()
+	for _, inf := range early {
+		inf.process(c)
+	}
 	s.followOwners(k, c)
 	s.told.add(k, c)
 }
