@@ -29,10 +29,10 @@ func buildLongest(d *result.Data) Content {
 	case first.WaitSeconds <= 0:
 		c.Headline = "No job waited."
 	case first.State == "pending":
-		c.Headline = "The longest wait, " + FormatDuration(first.WaitSeconds) + " so far, is of " + first.Job +
+		c.Headline = "The longest wait, " + FormatDuration(first.WaitSeconds) + " so far, is that of " + first.Job +
 			", which was never placed."
 	default:
-		c.Headline = "The longest wait, " + FormatDuration(first.WaitSeconds) + ", was of " + first.Job + "."
+		c.Headline = "The longest wait, " + FormatDuration(first.WaitSeconds) + ", was that of " + first.Job + "."
 	}
 	return c
 }

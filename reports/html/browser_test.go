@@ -149,11 +149,13 @@ func TestBrowser(t *testing.T) {
 		{"empty", reportstest.Empty(), 1280, 900}}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Cleanup(func() { said.check(t) }) // also when a step below fails: it is then the reason
 			must(t, ctx, chromedp.EmulateViewport(tc.width, tc.height))
 			must(t, ctx, chromedp.Navigate(write(t, tc.data)))
 			// Charts in view are drawn when the browser says they are; wait for that, not for a time.
 			must(t, ctx, chromedp.Poll[bool](`!document.querySelector(".chart") ||
-				!!document.querySelector(".chart canvas") || window.innerHeight < 860`))
+				!!document.querySelector(".chart canvas") || window.innerHeight < 860`,
+				chromedp.WithPollingTimeout(10*time.Second)))
 			fold := must(t, ctx, chromedp.CaptureScreenshot())
 			panels := must(t, ctx, chromedp.Evaluate[[]string](
 				`Array.from(document.querySelectorAll("section.panel")).map(s => s.id)`))
@@ -163,7 +165,6 @@ func TestBrowser(t *testing.T) {
 			if keep || tc.name == "small" { // a page of 12,000 pixels takes a second
 				pictures[tc.name+"-full.png"] = must(t, ctx, chromedp.FullScreenshot(100))
 			}
-			said.check(t)
 			if wide > 0 {
 				t.Errorf("the page is %d pixels wider than the window", wide)
 			}

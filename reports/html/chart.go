@@ -81,7 +81,7 @@ func common(id string, c reports.Chart) []charts.GlobalOpts {
 		charts.WithAnimation(false),
 		charts.WithTitleOpts(opts.Title{Show: opts.Bool(false)}),
 		charts.WithAriaOpts(&opts.Aria{Enabled: opts.Bool(true)}),
-		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(len(c.Series) > 1), Top: "0", Left: "0", Icon: "rect"}),
+		charts.WithLegendOpts(opts.Legend{Type: "scroll", Show: opts.Bool(len(c.Series) > 1), Top: "0", Left: "0", Icon: "rect"}),
 		charts.WithYAxisOpts(opts.YAxis{Type: "value", Name: c.Y.Label(), NameLocation: "end"}),
 	}
 }
