@@ -44,6 +44,7 @@ type Fold struct {
 	jobs    map[string]*job // live: not ended, or with pods left
 	pods    map[string]*pod // live: not ended, or with devices
 	retired map[uint64]struct{}
+	left    []*pod // retired at this instant: what upstream reports after its deed may still name them
 	tenants group[string, *tenant]
 	sizes   group[units.MilliGPU, *size]
 	noJob   *tenant // of pods without job that own devices; nil until there is one
@@ -136,6 +137,8 @@ func (f *Fold) advance(at units.Time) {
 	now := f.led.split()
 	f.led.add(now, at.Sub(f.now))
 	f.series.add(f.now, at, &now)
+	clear(f.left)
+	f.left = f.left[:0]
 	f.now = at
 }
 

@@ -75,6 +75,9 @@ func (f *Fold) podRecord(b journal.Body) (known bool, err error) {
 		return false, nil
 	}
 	p := f.pods[name]
+	if a, ok := b.(journal.Attempt); ok && p == nil && f.justLeft(name) != nil {
+		return true, f.countAttempt(a)
+	}
 	if p == nil {
 		return true, fmt.Errorf("pod %s does not exist, or is over", name)
 	}
@@ -141,8 +144,8 @@ func (f *Fold) leaveQueue(p *pod) {
 	}
 }
 
-func (f *Fold) attempt(p *pod, b journal.Attempt) error {
-	p.attempts++
+// countAttempt counts an attempt for the whole run.
+func (f *Fold) countAttempt(b journal.Attempt) error {
 	f.sched.Attempts++
 	switch b.Result {
 	case journal.Scheduled:
@@ -152,10 +155,29 @@ func (f *Fold) attempt(p *pod, b journal.Attempt) error {
 	case journal.Error:
 		f.sched.Errors++
 	default:
-		return fmt.Errorf("attempt of pod %s with the unknown result %q", p.name, b.Result)
+		return fmt.Errorf("attempt of pod %s with the unknown result %q", b.Pod, b.Result)
 	}
 	for _, plugin := range b.Plugins {
 		f.sched.ByPlugin[plugin]++
+	}
+	return nil
+}
+
+// justLeft returns the pod of that name that retired at this instant. The scheduler deletes a victim before it reports
+// the preemption, and learns that a pod it was binding is gone by failing to bind it.
+func (f *Fold) justLeft(name string) *pod {
+	for _, p := range slices.Backward(f.left) {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (f *Fold) attempt(p *pod, b journal.Attempt) error {
+	p.attempts++
+	if err := f.countAttempt(b); err != nil {
+		return err
 	}
 	if b.Result == journal.Scheduled {
 		p.onlyNo = false
@@ -177,6 +199,9 @@ func (f *Fold) attempt(p *pod, b journal.Attempt) error {
 func (f *Fold) preempt(b journal.Preempt) error {
 	f.sched.Preemptions++
 	v := f.pods[b.Victim]
+	if v == nil {
+		v = f.justLeft(b.Victim)
+	}
 	if v == nil {
 		return fmt.Errorf("pod %s is preempted but does not exist, or is over", b.Victim)
 	}
@@ -297,6 +322,7 @@ func (f *Fold) mustExist(name string) error {
 func (f *Fold) retirePod(p *pod) error {
 	delete(f.pods, p.name)
 	f.retired[nameHash(p.name)] = struct{}{}
+	f.left = append(f.left, p)
 	if f.opt.OnPod != nil {
 		if err := f.opt.OnPod(p.row()); err != nil {
 			return err
