@@ -53,7 +53,8 @@ func TestLedgerEqualsDumbTwin(t *testing.T) {
 		}
 		for c := range f.led.sums {
 			if f.led.sums[c] != w.twin[c] {
-				t.Fatalf("seed %d: channel %d: %v GPU·h, twin %v", seed, c, f.led.sums[c].GPUHours(), w.twin[c].GPUHours())
+				t.Fatalf("seed %d: channel %d: %v GPU·h, twin %v", seed, c,
+					f.led.sums[c].GPUHours(), w.twin[c].GPUHours())
 			}
 		}
 		if f.led.lostT != w.lostT {
@@ -227,9 +228,11 @@ func dependents(recs []journal.Record, i int) bool {
 	case journal.PodBind:
 		return true // an assignment follows
 	case journal.PodAssign:
-		return owns(b.Pod) && after(func(l journal.Body) bool { s, ok := l.(journal.PodStart); return ok && s.Pod == b.Pod })
+		return owns(b.Pod) &&
+			after(func(l journal.Body) bool { s, ok := l.(journal.PodStart); return ok && s.Pod == b.Pod })
 	case journal.PodRelease:
-		return owns(b.Pod) && after(func(l journal.Body) bool { s, ok := l.(journal.PodDelete); return ok && s.Pod == b.Pod })
+		return owns(b.Pod) &&
+			after(func(l journal.Body) bool { s, ok := l.(journal.PodDelete); return ok && s.Pod == b.Pod })
 	}
 	return false
 }

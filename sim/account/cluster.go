@@ -213,7 +213,8 @@ func (f *Fold) release(p *pod) error {
 	for _, s := range p.slots {
 		i := int(s.gpu)*per + int(s.replica)
 		if n.owners[i] != p {
-			return fmt.Errorf("pod %s releases slot %d/%d of node %s, which it does not own", p.name, s.gpu, s.replica, n.name)
+			return fmt.Errorf("pod %s releases slot %d/%d of node %s, which it does not own",
+				p.name, s.gpu, s.replica, n.name)
 		}
 		n.owners[i] = nil
 		n.shares[s.gpu] -= units.MilliGPU(s.milli)

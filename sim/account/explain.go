@@ -122,7 +122,8 @@ func (e *NotFoundError) Error() string {
 }
 
 // Explain reads r to its end and tells the story of pod, given as namespace/name or name alone, with or without pod/
-// before it, or of all pods of a job, given as job/NAME. A query that matches nothing gives a *NotFoundError with similar names.
+// before it, or of all pods of a job, given as job/NAME. A query that matches nothing gives a *NotFoundError with
+// similar names.
 func Explain(r *journal.Reader, pod string) (*Explanation, error) {
 	e := &explainer{
 		out: &Explanation{Query: pod, Pods: []PodStory{}}, pods: map[string]int{}, jobs: map[string]int{},

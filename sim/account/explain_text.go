@@ -110,7 +110,8 @@ func (p *PodStory) events() []event {
 	at(p.Released, "devices released")
 	at(p.Deleted, "deleted")
 	if p.Bound == nil && p.Deleted == nil && p.Ended == nil {
-		out = append(out, event{p.Until, fmt.Sprintf("the run ends; still waiting after %s", span(p.Until.Sub(p.Created)))})
+		waited := span(p.Until.Sub(p.Created))
+		out = append(out, event{p.Until, "the run ends; still waiting after " + waited})
 	}
 	return out
 }

@@ -81,7 +81,8 @@ func (l *ledger) balance() error {
 		sum = sum.Plus(s)
 	}
 	if sum != l.cap {
-		return fmt.Errorf("ledger does not balance: capacity %v GPU·h, parts %v GPU·h", l.cap.GPUHours(), sum.GPUHours())
+		return fmt.Errorf("ledger does not balance: capacity %v GPU·h, parts %v GPU·h",
+			l.cap.GPUHours(), sum.GPUHours())
 	}
 	return nil
 }

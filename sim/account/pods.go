@@ -88,7 +88,8 @@ func (f *Fold) podRecord(b journal.Body) (known bool, err error) {
 		return true, f.bind(p, b)
 	case journal.PodAssign:
 		if p.node == nil || p.node.name != b.Node || p.assigned || p.phase != "" {
-			return true, fmt.Errorf("pod %s is assigned devices of node %s, but is not bound there, or was before", name, b.Node)
+			return true, fmt.Errorf("pod %s is assigned devices of node %s, but is not bound there, or was before",
+				name, b.Node)
 		}
 		p.assigned = true
 		return true, f.assign(p, b)

@@ -164,7 +164,8 @@ func (w *world) snapshot() (c channels) {
 
 func (w *world) submit() {
 	w.names++
-	j := &toyJob{name: fmt.Sprintf("job-%04d", w.names), tenant: fmt.Sprint("team-", w.r.IntN(3)), size: 1 + w.r.IntN(3),
+	j := &toyJob{name: fmt.Sprintf("job-%04d", w.names), tenant: fmt.Sprint("team-", w.r.IntN(3)),
+		size: 1 + w.r.IntN(3),
 		gpus: []int{0, 1, 2, 4, 4, 9}[w.r.IntN(6)]}
 	share := units.GPU
 	if w.r.IntN(4) == 0 {
@@ -186,7 +187,8 @@ func (w *world) create(j *toyJob, share units.MilliGPU) *toyPod {
 	w.names++
 	p := &toyPod{name: fmt.Sprintf("default/%s-%d", j.name, w.names), job: j, slots: j.gpus, share: share}
 	j.pods = append(j.pods, p)
-	w.put(journal.PodCreate{Pod: p.name, Job: j.name, GPUs: share * units.MilliGPU(p.slots), Slots: p.slots, CPUMilli: 500,
+	w.put(journal.PodCreate{Pod: p.name, Job: j.name, GPUs: share * units.MilliGPU(p.slots), Slots: p.slots,
+		CPUMilli:  500,
 		MemoryMiB: 500})
 	return p
 }

@@ -152,11 +152,12 @@ func foldScript(recs []journal.Record, end time.Duration) string {
 func ledgerText(d *result.Data) string {
 	var b bytes.Buffer
 	g, j := d.Summary.GPU, d.Summary.Jobs
-	fmt.Fprintf(&b, "gpu  capacity=%gh used=%gh down=%gh idle=%gh: no-demand=%gh fragmented=%gh waiting=%gh; lost=%gh\n",
+	fmt.Fprintf(&b, "gpu  capacity=%gh used=%gh down=%gh idle=%gh: no-demand=%gh fragmented=%gh waiting=%gh; "+
+		"lost=%gh\n",
 		g.CapacityHours, g.UsedHours, g.DownHours, g.IdleHours, g.IdleNoDemandHours, g.IdleFragmentedHours,
 		g.IdleWaitingHours, g.LostHours)
-	fmt.Fprintf(&b, "jobs submitted=%d completed=%d failed=%d killed=%d running=%d pending=%d rejected=%d; preempted=%d "+
-		"restarts=%d never-schedulable=%d\n", j.Submitted, j.Completed, j.Failed, j.Killed, j.Running, j.Pending,
+	fmt.Fprintf(&b, "jobs submitted=%d completed=%d failed=%d killed=%d running=%d pending=%d rejected=%d; "+
+		"preempted=%d restarts=%d never-schedulable=%d\n", j.Submitted, j.Completed, j.Failed, j.Killed, j.Running, j.Pending,
 		j.Rejected, j.Preempted, j.Restarts, j.NeverSchedulable)
 	for _, s := range []struct {
 		name string
@@ -168,8 +169,8 @@ func ledgerText(d *result.Data) string {
 		}
 	}
 	for _, r := range d.Reasons {
-		fmt.Fprintf(&b, "why  %q attempts=%d pods=%d pod-hours=%g gpu-hours=%g plugins=%v\n", r.Message, r.Attempts, r.Pods,
-			r.PodHours, r.GPUHours, r.Plugins)
+		fmt.Fprintf(&b, "why  %q attempts=%d pods=%d pod-hours=%g gpu-hours=%g plugins=%v\n", r.Message, r.Attempts,
+			r.Pods, r.PodHours, r.GPUHours, r.Plugins)
 	}
 	for _, t := range d.Tenants {
 		fmt.Fprintf(&b, "tenant %q jobs=%d completed=%d pending=%d gpu-hours=%g by=%v\n", t.Name, t.Jobs, t.Completed,

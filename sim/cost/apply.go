@@ -105,7 +105,8 @@ func (a *applier) pool(p *result.Pool) error {
 	if a.basis == Owned {
 		money.add(energy)
 	}
-	p.TotalUSD, p.UsedUSD, p.IdleUSD, p.DownUSD = money.total().USD(), money.used.USD(), money.idle.USD(), money.down.USD()
+	p.TotalUSD, p.UsedUSD = money.total().USD(), money.used.USD()
+	p.IdleUSD, p.DownUSD = money.idle.USD(), money.down.USD()
 	a.sum.add(money)
 	a.energy.add(energy)
 	a.split(p.Name, money.used)

@@ -173,15 +173,9 @@ func (b *Book) Validate() error {
 					amount(place+"."+string(bases[i]), p.USDPerGPUHour)
 				}
 			}
-			if c := r.Owned; c != nil {
-				amount(place+".owned.usdPerGPU", c.USDPerGPU)
-				if !(c.Years > 0) || math.IsInf(c.Years, 0) {
-					errs = append(errs, fmt.Errorf("price book: %s.owned.years: %v; write a number > 0", place, c.Years))
-				}
-				if !(c.Residual >= 0 && c.Residual <= 1) {
-					errs = append(errs,
-						fmt.Errorf("price book: %s.owned.residual: %v; write a fraction from 0 to 1", place, c.Residual))
-				}
+			if r.Owned != nil {
+				errs = append(errs, r.Owned.validate(place+".owned"))
+				amount(place+".owned.usdPerGPU", r.Owned.USDPerGPU)
 			}
 			figure(place+".idleWatts", r.IdleWatts)
 			figure(place+".busyWatts", r.BusyWatts)
@@ -194,6 +188,18 @@ func (b *Book) Validate() error {
 	amount("usdPerKWh", b.USDPerKWh.Value)
 	if !(b.PUE.Value >= 1) || math.IsInf(b.PUE.Value, 0) {
 		errs = append(errs, fmt.Errorf("price book: pue: %v; write a number ≥ 1", b.PUE.Value))
+	}
+	return errors.Join(errs...)
+}
+
+// validate reports a life or residual value that cannot be.
+func (c *Capex) validate(place string) error {
+	var errs []error
+	if !(c.Years > 0) || math.IsInf(c.Years, 0) {
+		errs = append(errs, fmt.Errorf("price book: %s.years: %v; write a number > 0", place, c.Years))
+	}
+	if !(c.Residual >= 0 && c.Residual <= 1) {
+		errs = append(errs, fmt.Errorf("price book: %s.residual: %v; write a fraction from 0 to 1", place, c.Residual))
 	}
 	return errors.Join(errs...)
 }

@@ -50,15 +50,18 @@ func account() *result.Data {
 		Summary: result.Summary{GPU: result.GPU{UsedHours: 15},
 			Warnings: []result.Warning{{Code: "a", Message: "b", Count: 1}}},
 		Pools: []result.Pool{
-			{Name: "list", GPUModel: "h100", Nodes: 1, GPUs: 8, CapacityHours: 20, UsedHours: 10, IdleHours: 6, DownHours: 4,
+			{Name: "list", GPUModel: "h100", Nodes: 1, GPUs: 8, CapacityHours: 20, UsedHours: 10, IdleHours: 6,
+				DownHours: 4,
 				NodeHours: 2.5},
 			{Name: "contract", GPUModel: "h100", Nodes: 1, GPUs: 8, CapacityHours: 10, UsedHours: 5, IdleHours: 5,
 				NodeHours: 1.25},
 			{Name: "cpu", Nodes: 2, NodeHours: 10, CPUMilli: 4000, MemoryMiB: 8192},
 		},
 		Tenants: []result.Tenant{
-			{Name: "x", GPUHours: 12, ByPool: []result.PoolHours{{Pool: "list", GPUHours: 9}, {Pool: "contract", GPUHours: 3}}},
-			{Name: "y", GPUHours: 3, ByPool: []result.PoolHours{{Pool: "list", GPUHours: 1}, {Pool: "contract", GPUHours: 2}}},
+			{Name: "x", GPUHours: 12,
+				ByPool: []result.PoolHours{{Pool: "list", GPUHours: 9}, {Pool: "contract", GPUHours: 3}}},
+			{Name: "y", GPUHours: 3,
+				ByPool: []result.PoolHours{{Pool: "list", GPUHours: 1}, {Pool: "contract", GPUHours: 2}}},
 		},
 	}
 }
@@ -72,8 +75,8 @@ func TestApplyByHand(t *testing.T) {
 	// Energy: list 10·600 + 10·100 + 2.5·800 Wh, contract 5·600 + 5·100 + 1.25·800 Wh, cpu 10·500 Wh; × 1.25.
 	kWh := (9.0 + 4.5 + 5.0) * 1.25
 	want := result.Cost{Basis: "on-demand", UsedUSD: 68.8 + 10, IdleUSD: 41.28 + 10, DownUSD: 27.52,
-		NodesUSD: 10 * (4*0.05 + 8*0.01), TotalUSD: 160.4, EnergyKWh: kWh, EnergyUSD: kWh / 10, PUE: 1.25, USDPerKWh: 0.1,
-		PerGPUUSD: 160.4 / 15}
+		NodesUSD: 10 * (4*0.05 + 8*0.01), TotalUSD: 160.4, EnergyKWh: kWh, EnergyUSD: kWh / 10, PUE: 1.25,
+		USDPerKWh: 0.1, PerGPUUSD: 160.4 / 15}
 	near := cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 2e-6 })
 	if diff := cmp.Diff(want, d.Summary.Cost, near); diff != "" {
 		t.Error(diff)
@@ -170,7 +173,8 @@ func TestBadBooksAndBases(t *testing.T) {
 	b.Models["h100"].Owned.Years = 0
 	b.Models["h100"].OnDemand.USDPerGPUHour = -1
 	err := Apply(account(), b, OnDemand)
-	for _, says := range []string{"pue: 0.5", "usdPerKWh: NaN", "models.h100.owned.years", "models.h100.on-demand: -1"} {
+	for _, says := range []string{"pue: 0.5", "usdPerKWh: NaN", "models.h100.owned.years",
+		"models.h100.on-demand: -1"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("error does not say %q: %v", says, err)
 		}

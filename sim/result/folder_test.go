@@ -31,8 +31,9 @@ func randomJob(r *rand.Rand, i int) JobRow {
 	return JobRow{Job: fmt.Sprintf("job-%06d", i), Tenant: fmt.Sprint("team-", r.IntN(5)), Class: "train",
 		State: "succeeded", Pods: int32(r.IntN(9)), GPUs: float64(r.IntN(64)) / 4,
 		CPUMilli: r.Int64N(1e6), MemoryMiB: r.Int64N(1e6),
-		Priority: int32(r.IntN(100) - 50), SubmitSeconds: r.Float64() * 1e6, PlacedSeconds: ptr(r), StartSeconds: ptr(r),
-		EndSeconds: ptr(r), WaitSeconds: r.Float64(), RunSeconds: r.Float64(), Restarts: int32(r.IntN(3)),
+		Priority: int32(r.IntN(100) - 50), SubmitSeconds: r.Float64() * 1e6, PlacedSeconds: ptr(r),
+		StartSeconds: ptr(r),
+		EndSeconds:   ptr(r), WaitSeconds: r.Float64(), RunSeconds: r.Float64(), Restarts: int32(r.IntN(3)),
 		LostGPUSeconds: r.Float64(), GPUSeconds: r.Float64(), Reason: strings.Repeat("no room ", r.IntN(2))}
 }
 
@@ -53,7 +54,8 @@ func example() *Data {
 			QueueWait: Distribution{Count: 2, Mean: 1, P50: 1, P90: 1, P95: 1, P99: 1, Max: 1},
 			GPU: GPU{Devices: 8, CapacityHours: 8, UsedHours: 2, IdleHours: 6, IdleNoDemandHours: 6,
 				AllocatedFraction: 0.25},
-			Scheduler:    Scheduler{Attempts: 3, ByPlugin: map[string]int64{"NodeResourcesFit": 1, "TaintToleration": 2}},
+			Scheduler: Scheduler{Attempts: 3,
+				ByPlugin: map[string]int64{"NodeResourcesFit": 1, "TaintToleration": 2}},
 			Cost:         Cost{Basis: "on-demand", TotalUSD: 12.345678, PUE: 1.2},
 			Versions:     map[string]string{"orrery": "1", "k8s.io/kubernetes": "v1.37.2"},
 			Warnings:     []Warning{{"trace.rows", "rows <skipped> & counted", 3}},
