@@ -42,8 +42,8 @@ func Findings(d *result.Data) []Finding {
 	return out
 }
 
-// inService is the GPU time that could have been used, in GPU-hours: capacity − down, which is used + idle. The sum does
-// not lose a small part beside a large down time, as the difference would.
+// inService is the GPU time that could have been used, in GPU-hours: capacity − down, which is used + idle. The sum
+// does not lose a small part beside a large down time, as the difference would.
 func inService(g *result.GPU) float64 { return max(0, clean(g.UsedHours)+clean(g.IdleHours)) }
 
 // idleWhileWaiting is the idle GPU time that waiting pods asked for, in GPU-hours.

@@ -71,7 +71,8 @@ func use(n result.Node) float64 { return ratio(n.UsedHours, n.CapHours-n.DownHou
 func heatMap(nodes []result.Node, s *result.Series) (Chart, string) {
 	b := newBins(s.HeatT, s.HeatBin, len(s.HeatT), heatColsMax)
 	per := (len(nodes) + heatRowsMax - 1) / heatRowsMax
-	c := Chart{ID: "heat", Title: "GPUs used, in % of each node's", Kind: HeatMap, X: Axis{"time since start", b.unit.name},
+	c := Chart{ID: "heat", Title: "GPUs used, in % of each node's", Kind: HeatMap,
+		X: Axis{"time since start", b.unit.name},
 		Y: Axis{"nodes", "name"}, Value: Axis{"used", "% of the node's GPUs"}}
 	for _, t := range b.edges[:len(b.edges)-1] {
 		c.Categories = append(c.Categories, FormatNumber(t))

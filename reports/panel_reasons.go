@@ -29,8 +29,8 @@ func buildReasons(d *result.Data) Content {
 		Series: []ChartSeries{{Name: "pod-hours", Role: RoleFragmented}}}
 	const shown = 12
 	for i, r := range d.Reasons {
-		t.Rows = append(t.Rows, []Cell{I(int64(i + 1)), T(verdict(r.Message)), T(strings.Join(r.Plugins, ", ")), N(r.PodHours),
-			numIf(total > 0, ratio(r.PodHours, total)), N(r.GPUHours), I(r.Pods), I(r.Attempts)})
+		t.Rows = append(t.Rows, []Cell{I(int64(i + 1)), T(verdict(r.Message)), T(strings.Join(r.Plugins, ", ")),
+			N(r.PodHours), numIf(total > 0, ratio(r.PodHours, total)), N(r.GPUHours), I(r.Pods), I(r.Attempts)})
 		if i < shown {
 			chart.Categories = append(chart.Categories, fmt.Sprintf("%d", i+1))
 			chart.Series[0].Values = append(chart.Series[0].Values, clean(r.PodHours))

@@ -127,8 +127,8 @@ const drawn = `(() => {
   });
 })()`
 
-// TestBrowser opens the report in a browser: nothing is logged, thrown or fetched, no name runs as a script, every panel
-// is there and every chart shows something.
+// TestBrowser opens the report in a browser: nothing is logged, thrown or fetched, no name runs as a script, every
+// panel is there and every chart shows something.
 func TestBrowser(t *testing.T) {
 	ctx := browser(t)
 	screenshots := os.Getenv("ORRERY_SCREENSHOT_DIR")

@@ -81,7 +81,8 @@ func common(id string, c reports.Chart) []charts.GlobalOpts {
 		charts.WithAnimation(false),
 		charts.WithTitleOpts(opts.Title{Show: opts.Bool(false)}),
 		charts.WithAriaOpts(&opts.Aria{Enabled: opts.Bool(true)}),
-		charts.WithLegendOpts(opts.Legend{Type: "scroll", Show: opts.Bool(len(c.Series) > 1), Top: "0", Left: "0", Icon: "rect"}),
+		charts.WithLegendOpts(opts.Legend{Type: "scroll", Show: opts.Bool(len(c.Series) > 1), Top: "0", Left: "0",
+			Icon: "rect"}),
 		charts.WithYAxisOpts(opts.YAxis{Type: "value", Name: c.Y.Label(), NameLocation: "end"}),
 	}
 }
@@ -101,8 +102,8 @@ func grid(top, bottom string) charts.GlobalOpts {
 
 // timeOption draws step functions: a value holds from its bin's start to the next one's, so both points are given.
 //
-// Stacked areas are drawn as sums, the highest first and each over the one before: the library's own stacking leaves out
-// steps of less than a pixel, above and below an area differently, which tears the stack apart.
+// Stacked areas are drawn as sums, the highest first and each over the one before: the library's own stacking leaves
+// out steps of less than a pixel, above and below an area differently, which tears the stack apart.
 func timeOption(id string, c reports.Chart) map[string]any {
 	chart := charts.NewLine()
 	x := opts.XAxis{Type: "value", Name: c.X.Label(), NameLocation: "middle", NameGap: 28}

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Golden compares got with testdata/<name> of the calling test's package. ORRERY_REWRITE=1 writes the file instead: read
-// the difference before you commit it.
+// Golden compares got with testdata/<name> of the calling test's package. ORRERY_REWRITE=1 writes the file instead:
+// read the difference before you commit it.
 func Golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

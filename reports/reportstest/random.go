@@ -9,7 +9,8 @@ import (
 )
 
 // Random draws a run of any kind: each of its parts is absent, ordinary or extreme, and its figures keep the contract
-// of the result package (the ledger balances, states of jobs add up, percentiles rise) without having to agree otherwise.
+// of the result package (the ledger balances, states of jobs add up, percentiles rise) without having to agree
+// otherwise.
 func Random(seed uint64) *result.Data {
 	r := rand.New(rand.NewPCG(seed, 2))
 	d := &result.Data{}
