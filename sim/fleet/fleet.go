@@ -223,7 +223,9 @@ func (f *Fleet) Assign(nodeName, owner string, count int) ([]journal.Slot, error
 	if len(refs) != count {
 		panic(fmt.Sprintf("fleet: policy chose %d slots of %d asked on node %s", len(refs), count, nodeName))
 	}
-	slices.SortFunc(refs, func(a, b Ref) int { return cmp.Or(cmp.Compare(a.GPU, b.GPU), cmp.Compare(a.Slot, b.Slot)) })
+	slices.SortFunc(refs, func(a, b Ref) int {
+		return cmp.Or(cmp.Compare(a.GPU, b.GPU), cmp.Compare(a.Slot, b.Slot))
+	})
 	out := make([]journal.Slot, count)
 	for i, r := range refs {
 		s := &n.GPUs[r.GPU].Slots[r.Slot]

@@ -5,9 +5,9 @@ import "fmt"
 // Ref names a slot of a node by its positions in Node.GPUs and Device.Slots.
 type Ref struct{ GPU, Slot int }
 
-// Policy chooses which free slots of a node an owner gets. Choose is asked only when count ≤ the node's free slots; it
-// must return exactly count distinct free slots, in any order, and must not change the node. The choice must depend on
-// nothing but the node's state.
+// Policy chooses which free slots of a node an owner gets. Choose is asked only when the node has at least count free
+// slots; it must return exactly count distinct free ones, in any order, and must not change the node. The choice must
+// depend on nothing but the node's state.
 type Policy interface {
 	Choose(n *Node, count int) []Ref
 }

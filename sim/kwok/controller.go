@@ -120,19 +120,19 @@ func New(p Params) *Controller {
 }
 
 // OnCommit tells the controller of a committed write. It must be called for every write to pods, nodes and any kind
-// that stages refer to, in the order of commits. old is nil for a created object, new for one that is gone. It calls
-// hooks and schedules events, and writes nothing itself.
-func (c *Controller) OnCommit(_ string, old, new runtime.Object) {
-	obj := new
+// that stages refer to, in the order of commits. With the verb "delete" the object is gone, and new is its last state
+// or nil (then old is). It calls hooks and schedules events, and neither reads nor writes the API.
+func (c *Controller) OnCommit(verb string, old, new runtime.Object) {
+	obj, gone := new, verb == "delete" || new == nil
 	if obj == nil {
 		obj = old
 	}
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		c.podCommitted(o, new == nil)
+		c.podCommitted(o, gone)
 		return
 	case *corev1.Node:
-		c.nodeCommitted(o, new == nil)
+		c.nodeCommitted(o, gone)
 		return
 	}
 	t := reflect.TypeOf(obj)
@@ -147,7 +147,7 @@ func (c *Controller) OnCommit(_ string, old, new runtime.Object) {
 	}
 	o := c.object(objectKey{t, m.GetNamespace(), m.GetName()})
 	o.obj = obj
-	if new == nil {
+	if gone {
 		c.forget(o)
 		return
 	}

@@ -201,11 +201,13 @@ func testController(t testing.TB, api *testAPI, files []plan.File, change func(*
 // randomPod draws a pod that the shipped stages may find in any state.
 func randomPod(r *rand.Rand, now time.Time) *corev1.Pod {
 	one := func(s ...string) string { return s[r.IntN(len(s))] }
-	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns", UID: "u-1", Annotations: map[string]string{}},
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns", UID: "u-1",
+		Annotations: map[string]string{}},
 		Spec: corev1.PodSpec{NodeName: "n", HostNetwork: r.IntN(4) == 0}}
 	p.CreationTimestamp = metav1.NewTime(now.Add(-time.Hour))
 	for i := range 1 + r.IntN(2) {
-		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: fmt.Sprintf("c%d", i), Image: one("a", `b"q`, "1.5", "c: d")})
+		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: fmt.Sprintf("c%d", i),
+			Image: one("a", `b"q`, "1.5", "c: d")})
 	}
 	for i := range r.IntN(3) {
 		x := corev1.Container{Name: fmt.Sprintf("i%d", i), Image: "init"}
@@ -216,9 +218,11 @@ func randomPod(r *rand.Rand, now time.Time) *corev1.Pod {
 		p.Spec.InitContainers = append(p.Spec.InitContainers, x)
 	}
 	for i := range r.IntN(3) {
-		p.Spec.ReadinessGates = append(p.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: corev1.PodConditionType(fmt.Sprintf("gate-%d", i))})
+		t := corev1.PodConditionType(fmt.Sprintf("gate-%d", i))
+		p.Spec.ReadinessGates = append(p.Spec.ReadinessGates, corev1.PodReadinessGate{ConditionType: t})
 	}
-	p.Status.Phase = corev1.PodPhase(one("Pending", "Pending", "Running", "Running", "Running", "Succeeded", "Failed", "Unknown"))
+	p.Status.Phase = corev1.PodPhase(one("Pending", "Pending", "Running", "Running", "Running", "Succeeded", "Failed",
+		"Unknown"))
 	for _, c := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodReady, corev1.PodInitialized, "gate-0"} {
 		if r.IntN(2) == 0 {
 			p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: c, ObservedGeneration: r.Int64N(3),
@@ -243,7 +247,8 @@ func randomPod(r *rand.Rand, now time.Time) *corev1.Pod {
 		at := metav1.NewTime(now.Add(time.Duration(grace) * time.Second))
 		p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &at, &grace
 	}
-	for _, a := range []string{AnnotationReadyDelay, AnnotationReadyJitter, AnnotationCompleteDelay, AnnotationDeleteDelay, AnnotationDeleteJitter} {
+	for _, a := range []string{AnnotationReadyDelay, AnnotationReadyJitter, AnnotationCompleteDelay, AnnotationDeleteDelay,
+		AnnotationDeleteJitter} {
 		if r.IntN(3) == 0 {
 			p.Annotations[a] = one("", "0s", "1h2m3.5s", "20s", "nonsense", "-3s", stamp(now.Add(10*time.Second)))
 		}

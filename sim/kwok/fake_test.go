@@ -86,12 +86,13 @@ type testAPI struct {
 }
 
 func newTestAPI(t testing.TB, clock *testClock) *testAPI {
-	return &testAPI{t: t, clock: clock, objects: map[string]runtime.Object{}, onCommit: func(string, runtime.Object, runtime.Object) {}}
+	return &testAPI{t: t, clock: clock, objects: map[string]runtime.Object{},
+		onCommit: func(string, runtime.Object, runtime.Object) {}}
 }
 
 func keyOf(o runtime.Object) string {
 	m, _ := meta.Accessor(o)
-	kind, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Version: "v1", Kind: reflect.TypeOf(o).Elem().Name()})
+	kind, _ := meta.UnsafeGuessKindToResource(corev1.SchemeGroupVersion.WithKind(reflect.TypeOf(o).Elem().Name()))
 	return kind.Resource + "/" + m.GetNamespace() + "/" + m.GetName()
 }
 
@@ -223,7 +224,8 @@ func (a *testAPI) Delete(gvr schema.GroupVersionResource, ns, name string, o *me
 	n := old.DeepCopyObject()
 	m, _ := meta.Accessor(n)
 	grace := *o.GracePeriodSeconds
-	at := metav1.NewTime(testEpoch.Add(time.Duration(a.clock.now)).Add(time.Duration(grace) * time.Second).Truncate(time.Second))
+	end := testEpoch.Add(time.Duration(a.clock.now)).Add(time.Duration(grace) * time.Second)
+	at := metav1.NewTime(end.Truncate(time.Second))
 	if was := m.GetDeletionTimestamp(); was == nil || at.Before(was) {
 		m.SetDeletionTimestamp(&at)
 	}

@@ -69,6 +69,7 @@ type nodeState struct {
 // podState is a pod on a managed node.
 type podState struct {
 	node     string
+	at       *nodeState // the node of that name which admitted it; a later one does not know the pod
 	requests amounts
 	ips      []string
 	rejected bool
@@ -206,10 +207,8 @@ func (c *Controller) end(o *object, pod *corev1.Pod, phase, reason string) {
 		return
 	}
 	s.assigned = false
-	if n := c.nodes[s.node]; n != nil {
-		for r, q := range s.requests {
-			n.used[r] -= q
-		}
+	for r, q := range s.requests {
+		s.at.used[r] -= q
 	}
 	if s.devices {
 		if _, err := c.p.Fleet.Release(owner(pod)); err != nil {
@@ -234,7 +233,7 @@ func (c *Controller) admit(o *object, pod *corev1.Pod) bool {
 		}
 		return false
 	}
-	s := &podState{node: pod.Spec.NodeName, requests: requestsOf(pod)}
+	s := &podState{node: pod.Spec.NodeName, at: n, requests: requestsOf(pod)}
 	o.pod = s
 	slots, err := c.allocate(n, s, owner(pod))
 	var no *refusal

@@ -114,7 +114,8 @@ func (l *loader) stage(file string, n *yaml.Node) *internalversion.Stage {
 		msg := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // CEL draws pictures
 		l.problems = append(l.problems, Problem{file, n.Line, msg})
 	}
-	src := &source{file: file, line: n.Line, shape: shape{paths: map[string]*yaml.Node{}, lines: map[string]int{}, found: found}}
+	src := &source{file: file, line: n.Line, shape: shape{paths: map[string]*yaml.Node{}, lines: map[string]int{},
+		found: found}}
 	if !rightKind(n, found) {
 		return nil
 	}
@@ -133,7 +134,7 @@ func (l *loader) stage(file string, n *yaml.Node) *internalversion.Stage {
 		return nil
 	}
 	v1alpha1.SetObjectDefaults_Stage(&stage)
-	internal, err := internalversion.ConvertToInternalStage(stage.DeepCopy()) // it changes its argument
+	internal, err := internalversion.ConvertToInternalStage(stage.DeepCopy()) // changes its argument
 	if err != nil {
 		found(n, "cannot be read: %v", err)
 		return nil
@@ -283,7 +284,8 @@ func (l *loader) checkSteps(src *source, written *v1alpha1.Stage, s *internalver
 	for i, step := range s.Spec.Steps {
 		path := fmt.Sprintf("spec.steps[%d]", i)
 		if step.Apply != nil {
-			src.found(src.at(path), "%s: apply is not supported in a simulated cluster; create the object from a manifest", path)
+			src.found(src.at(path), "%s: apply is not supported in a simulated cluster; create the object from a manifest",
+				path)
 		}
 		p := step.Patch
 		if p == nil {

@@ -70,7 +70,8 @@ func TestLoadShipped(t *testing.T) {
 	// One letter changed: the general form.
 	files := Shipped()
 	for i := range files {
-		files[i].Data = []byte(strings.ReplaceAll(string(files[i].Data), "durationMilliseconds: 1500", "durationMilliseconds: 1501"))
+		text := strings.ReplaceAll(string(files[i].Data), "durationMilliseconds: 1500", "durationMilliseconds: 1501")
+		files[i].Data = []byte(text)
 	}
 	set, err = Load(files)
 	if err != nil {

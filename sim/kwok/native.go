@@ -70,8 +70,8 @@ func nativeOf(s *internalversion.Stage) *native {
 	return f
 }
 
-// duration evaluates a duration annotation as KWOK does: an instant or a Go duration. ok is false when the annotation is
-// empty; one that is absent or is neither gives the fallback.
+// duration evaluates a duration annotation as KWOK does: an instant or a Go duration. ok is false when the annotation
+// is empty; one that is absent or is neither gives the fallback.
 func (v *view) duration(name string, fallback units.Duration, hasFallback bool) (d units.Duration, ok bool) {
 	s, given := v.annotation(name)
 	if !given {
@@ -207,7 +207,8 @@ func playReady(c *Controller, v *view) error {
 		conds = append(conds, corev1.PodCondition{Type: t, Status: corev1.ConditionTrue, LastTransitionTime: now})
 	}
 	for _, g := range p.Spec.ReadinessGates {
-		conds = append(conds, corev1.PodCondition{Type: g.ConditionType, Status: corev1.ConditionTrue, LastTransitionTime: now})
+		conds = append(conds, corev1.PodCondition{Type: g.ConditionType, Status: corev1.ConditionTrue,
+			LastTransitionTime: now})
 	}
 	st.Conditions = mergeConditions(st.Conditions, conds...)
 	yes := true
@@ -270,7 +271,8 @@ func (c *Controller) finish(v *view, phase corev1.PodPhase, condReason, reason s
 	if st.StartTime != nil {
 		started = *st.StartTime
 	}
-	ended := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: condReason, LastTransitionTime: now}
+	ended := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: condReason,
+		LastTransitionTime: now}
 	containers := ended
 	containers.Type = corev1.ContainersReady
 	st.Conditions = mergeConditions(st.Conditions, ended, containers)
@@ -292,7 +294,8 @@ func playDelete(c *Controller, v *view) error {
 	gvr := corev1.SchemeGroupVersion.WithResource("pods")
 	if slices.Contains(p.Finalizers, finalizerFake) {
 		data := removeFinalizer(p.Finalizers)
-		if _, err := c.p.API.Patch(gvr, p.Namespace, p.Name, types.JSONPatchType, data, "", metav1.PatchOptions{}); err != nil {
+		_, err := c.p.API.Patch(gvr, p.Namespace, p.Name, types.JSONPatchType, data, "", metav1.PatchOptions{})
+		if err != nil {
 			return err
 		}
 	}

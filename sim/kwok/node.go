@@ -204,7 +204,8 @@ func ExportYAML(nodes []*corev1.Node) ([]byte, error) {
 		}
 		t["apiVersion"], t["kind"] = "v1", "Node"
 		meta := t["metadata"].(map[string]any)
-		for _, f := range []string{"creationTimestamp", "uid", "resourceVersion", "generation", "managedFields", "selfLink"} {
+		for _, f := range []string{"creationTimestamp", "uid", "resourceVersion", "generation", "managedFields",
+			"selfLink"} {
 			delete(meta, f)
 		}
 		data, err := yaml.Marshal(t)

@@ -132,7 +132,8 @@ func (s *shape) checkScalar(n *yaml.Node, t reflect.Type, path string) {
 		return
 	}
 	want := map[reflect.Kind]string{
-		reflect.String: "!!str", reflect.Bool: "!!bool", reflect.Int: "!!int", reflect.Int32: "!!int", reflect.Int64: "!!int",
+		reflect.String: "!!str", reflect.Bool: "!!bool", reflect.Int: "!!int", reflect.Int32: "!!int",
+		reflect.Int64: "!!int",
 	}[t.Kind()]
 	if want == "" || n.Tag == want {
 		return
