@@ -7,9 +7,11 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"orrery/sim/cost"
 	"orrery/sim/journal"
@@ -41,7 +43,7 @@ func fold(recs []journal.Record) (*Fold, *folded, error) {
 	return f, out, err
 }
 
-const seeds = 60
+const seeds = 40
 
 // TestLedgerEqualsDumbTwin folds random journals and compares every integral with the one summed from full scans.
 func TestLedgerEqualsDumbTwin(t *testing.T) {
@@ -186,8 +188,8 @@ func TestOnlineEqualsOffline(t *testing.T) {
 func TestLostRecordsAreDetected(t *testing.T) {
 	must := map[string]bool{"pool": true, "pod.bind": true, "pod.assign": true, "pod.release": true, "job.submit": true}
 	dropped := map[string]int{}
-	for seed := range uint64(3) {
-		recs := randomJournal(seed, 300).recs
+	for seed := range uint64(2) {
+		recs := randomJournal(seed, 250).recs
 		for i, r := range recs {
 			kind := r.Body.Kind()
 			_, _, err := fold(slices.Concat(recs[:i], recs[i+1:]))
@@ -273,6 +275,40 @@ func TestDoublePricesDoubleCost(t *testing.T) {
 		}
 		if d := out.data.Summary.Cost.TotalUSD - 2*single.TotalUSD; math.Abs(d) > 10e-6 || single.TotalUSD == 0 {
 			t.Fatalf("seed %d: %v is not twice %v", seed, out.data.Summary.Cost.TotalUSD, single.TotalUSD)
+		}
+	}
+}
+
+// TestSummaryMeetsTheSchema validates priced summaries of random runs against the published schema.
+func TestSummaryMeetsTheSchema(t *testing.T) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(result.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("result.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema := c.MustCompile("result.schema.json")
+	for seed := range uint64(5) {
+		_, out, err := fold(randomJournal(seed, int(seed)*200).recs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cost.Apply(out.data, book(6.88), cost.Spot); err != nil {
+			t.Fatal(err)
+		}
+		out.data.Summary.Journal.SHA256 = strings.Repeat("0", 64)
+		var text bytes.Buffer
+		if err := result.WriteJSON(&text, &out.data.Summary); err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(&text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(v); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -424,7 +460,7 @@ func BenchmarkFold(b *testing.B) {
 // TestMemoryPerFinishedJob bounds what the fold keeps of finished jobs, their rows reported: at 200 bytes, 10⁶ jobs
 // take 200 MB. What is measured is mostly samples, about 45 bytes a job.
 func TestMemoryPerFinishedJob(t *testing.T) {
-	const n = 200000
+	const n = 100000
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

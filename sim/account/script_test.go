@@ -157,8 +157,8 @@ func ledgerText(d *result.Data) string {
 		g.CapacityHours, g.UsedHours, g.DownHours, g.IdleHours, g.IdleNoDemandHours, g.IdleFragmentedHours,
 		g.IdleWaitingHours, g.LostHours)
 	fmt.Fprintf(&b, "jobs submitted=%d completed=%d failed=%d killed=%d running=%d pending=%d rejected=%d; "+
-		"preempted=%d restarts=%d never-schedulable=%d\n", j.Submitted, j.Completed, j.Failed, j.Killed, j.Running, j.Pending,
-		j.Rejected, j.Preempted, j.Restarts, j.NeverSchedulable)
+		"preempted=%d restarts=%d never-schedulable=%d\n", j.Submitted, j.Completed, j.Failed, j.Killed, j.Running,
+		j.Pending, j.Rejected, j.Preempted, j.Restarts, j.NeverSchedulable)
 	for _, s := range []struct {
 		name string
 		d    result.Distribution
