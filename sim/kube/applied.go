@@ -117,9 +117,7 @@ func (s *Store) storeApplied(p patch, old, obj runtime.Object, dry bool) (out ru
 	if old == nil {
 		out, err = s.createLocked(p.kind, obj, dry)
 	} else {
-		if p.kind.upstream {
-			legacyscheme.Scheme.Default(obj)
-		}
+		setDefaults(p.kind, obj, p.sub)
 		out, err = s.replace(p.kind, old, obj, p.sub, dry)
 	}
 	if err == nil && !dry {

@@ -1,13 +1,17 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	genericvalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 )
@@ -95,13 +99,40 @@ func (s *Store) prepareUpstream(k *kind, obj runtime.Object) (runtime.Object, er
 	if err := s.plugins.mutate(ctx, k, "", in, nil); err != nil {
 		return nil, err
 	}
-	if err := rest.BeforeCreate(k.strategy.main, ctx, in); err != nil {
+	k.strategy.main.PrepareForCreate(ctx, in)
+	out, err := fromInternal(k, in)
+	if err != nil {
 		return nil, err
 	}
+	if errs := validateCreate(ctx, k, in, out); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(k.gvk.GroupKind(), m.GetName(), errs)
+	}
+	k.strategy.main.Canonicalize(in)
 	if err := s.plugins.validate(ctx, k, "", in, nil); err != nil {
 		return nil, err
 	}
 	return fromInternal(k, in)
+}
+
+// validateCreate is rest.ValidateCreate. It runs the declarative validation on the versioned object at hand instead of
+// converting once more; only when something is wrong does it take upstream's slow path, which decides how handwritten
+// and declarative errors combine.
+func validateCreate(ctx context.Context, k *kind, in, out runtime.Object) field.ErrorList {
+	strat := k.strategy.main
+	errs := strat.Validate(ctx, in)
+	if len(errs) == 0 {
+		errs = genericvalidation.ValidateObjectMetaAccessor(in.(metav1.Object), k.namespaced,
+			path.ValidatePathSegmentName, field.NewPath("metadata"))
+	}
+	if declared, ok := strat.(rest.DeclarativeValidationStrategy); ok && len(errs) == 0 &&
+		legacyscheme.Scheme.HasValidationFunc(out) {
+		config := declared.DeclarativeValidationConfig(ctx, in, nil)
+		errs = legacyscheme.Scheme.Validate(ctx, config.Options, out)
+	}
+	if len(errs) > 0 {
+		return rest.ValidateCreate(ctx, in, strat)
+	}
+	return nil
 }
 
 // prepareCustom does what the API server does for a custom resource: generation 1 and no status.

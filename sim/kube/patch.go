@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
 )
 
 // patch is one patch request.
@@ -108,9 +107,7 @@ func (s *Store) patchLocked(p patch) (runtime.Object, bool, error) {
 	if err := p.checkIdentity(obj); err != nil {
 		return nil, false, err
 	}
-	if p.kind.upstream {
-		legacyscheme.Scheme.Default(obj)
-	}
+	setDefaults(p.kind, obj, p.sub)
 	out, err := s.replace(p.kind, old, obj, p.sub, dry)
 	return out, false, err
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // RESTConfig returns the configuration of a client of this store. Its transport answers requests in process, on the
@@ -37,6 +38,21 @@ func (s *Store) Clientset(gate Gate) (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("kube: building a client: %w", err)
 	}
 	return cs, nil
+}
+
+// Client returns a controller-runtime client of this store that reads from the API, not from a cache. scheme holds the
+// types the caller uses; nil means all that are served.
+func (s *Store) Client(gate Gate, scheme *runtime.Scheme) (client.WithWatch, error) {
+	cfg := s.RESTConfig(gate)
+	cfg.ContentConfig = rest.ContentConfig{} // the client picks protobuf for the kinds that have it
+	if scheme == nil {
+		scheme = s.Scheme()
+	}
+	c, err := client.NewWithWatch(cfg, client.Options{Scheme: scheme, Mapper: s.RESTMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("kube: building a client: %w", err)
+	}
+	return c, nil
 }
 
 // roundTripper answers requests in process.

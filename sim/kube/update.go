@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	genericvalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -59,15 +60,25 @@ func (s *Store) updateLocked(k *kind, obj runtime.Object, sub string, dry bool) 
 		}
 		return nil, apierrors.NewNotFound(k.gvr.GroupResource(), m.GetName())
 	}
-	if k.upstream {
+	setDefaults(k, obj, sub)
+	return s.replace(k, old, obj, sub, dry)
+}
+
+// setDefaults applies upstream's defaults to a submitted object. Those of a pod are about its spec, which a status
+// update does not change.
+func setDefaults(k *kind, obj runtime.Object, sub string) {
+	if k.upstream && !(k.gvr == podsGVR && sub == "status") {
 		legacyscheme.Scheme.Default(obj)
 	}
-	return s.replace(k, old, obj, sub, dry)
 }
 
 // replace stores obj over old through subresource sub. The caller holds write and owns obj.
 func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) (runtime.Object, error) {
 	m, om := obj.(metav1.Object), old.(metav1.Object)
+	strat := k.strategy.forSub(sub)
+	if strat == nil && (k.strategy.main != nil || sub != "" && sub != "status") {
+		return nil, subresourceMissing(k, sub)
+	}
 	if err := checkVersion(k, m, om, sub); err != nil {
 		return nil, err
 	}
@@ -76,10 +87,8 @@ func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) 
 	m.SetManagedFields(nil)
 	m.SetSelfLink("")
 	var err error
-	if strat := k.strategy.forSub(sub); strat != nil {
+	if strat != nil {
 		obj, err = s.reviseUpstream(k, strat, old, obj, sub)
-	} else if k.strategy.main != nil || sub != "" && sub != "status" {
-		return nil, subresourceMissing(k, sub)
 	} else {
 		obj, err = reviseCustom(k, old, obj, sub)
 	}
@@ -207,6 +216,11 @@ func validateDeclared(ctx context.Context, strat rest.RESTUpdateStrategy, in, ol
 	var subs []string
 	if sub != "" {
 		subs = []string{sub}
+	}
+	if pod, ok := out.(*corev1.Pod); ok && sub == "status" {
+		// The caller saw that metadata is unchanged and the status strategy keeps the spec, so comparing these parts,
+		// which costs more than everything else, would find them equal.
+		out, old = &corev1.Pod{Status: pod.Status}, &corev1.Pod{Status: old.(*corev1.Pod).Status}
 	}
 	config := declared.DeclarativeValidationConfig(ctx, in, oldIn)
 	return legacyscheme.Scheme.ValidateUpdate(ctx, config.Options, out, old, subs...)
