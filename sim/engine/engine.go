@@ -107,6 +107,7 @@ type Engine struct {
 	atInstant  int
 	settled    []func()
 	stopped    error
+	begun      bool
 	timer      *time.Timer
 
 	mu        sync.Mutex
@@ -132,9 +133,13 @@ func (p *Progress) Last() string {
 	return ""
 }
 
-// New returns an engine at time zero. It must be called inside Bubble; it moves the bubble's clock to the epoch.
+// preparation is virtual time before time zero in which upstream code may poll and sleep while it is being built.
+const preparation = time.Minute
+
+// New returns an engine at time zero. It must be called inside Bubble. Until Run is called the bubble's clock is a
+// little before the epoch, so that what upstream code waits for while it is built costs no simulated time.
 func New(p Params, progress *Progress) (*Engine, error) {
-	if d := time.Until(p.Epoch); d > 0 {
+	if d := time.Until(p.Epoch) - preparation; d > 0 {
 		time.Sleep(d)
 	} else if d < 0 {
 		return nil, fmt.Errorf("epoch %s is before the virtual clock's start %s: choose a later epoch",
@@ -257,6 +262,9 @@ var (
 // Run executes events until none but background ones are left (drained = true) or the next one lies after until
 // (drained = false, clock at until). until < 0 means no limit.
 func (e *Engine) Run(until units.Time) (drained bool, err error) {
+	if err := e.begin(); err != nil {
+		return false, err
+	}
 	for {
 		e.Settle()
 		ev := e.heap.peek()
@@ -280,6 +288,21 @@ func (e *Engine) Run(until units.Time) (drained bool, err error) {
 			return false, e.stopped
 		}
 	}
+}
+
+// begin moves the bubble's clock to time zero.
+func (e *Engine) begin() error {
+	if e.begun {
+		return nil
+	}
+	e.begun = true
+	synctest.Wait()
+	left := time.Until(e.epoch)
+	if left <= 0 {
+		return fmt.Errorf("building the run took more than %s of virtual time", preparation)
+	}
+	time.Sleep(left)
+	return nil
 }
 
 // Stop ends Run with err after the current event.
@@ -326,6 +349,10 @@ func (e *Engine) execute(ev *Event) error {
 
 // sleep moves the clock to t. It reports false when a call entered the gate before.
 func (e *Engine) sleep(t units.Time) bool {
+	if now := units.Time(time.Since(e.epoch)); now != e.Now() {
+		panic(fmt.Sprintf("engine: the clock moved from %s to %s during %q: something below the engine sleeps on the driver",
+			e.Now(), now, e.progress.Last()))
+	}
 	e.timer.Reset(t.Sub(e.Now()))
 	reached := true
 	select {

@@ -244,7 +244,7 @@ func (s *Scheduler) start(ctx context.Context) {
 	s.popFromBackoff = utilfeature.DefaultFeatureGate.Enabled(features.SchedulerPopFromBackoffQ)
 	go func() {
 		// Half a tick off the engine's grid: the queue's own 30 s timer never meets one of our events.
-		time.Sleep(units.Tick / 2)
+		time.Sleep(time.Until(s.p.Engine.Clock()) + units.Tick/2)
 		s.sched.SchedulingQueue.Run(logr.Discard())
 		if s.sched.APIDispatcher != nil {
 			s.sched.APIDispatcher.Run(logr.Discard())

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"orrery/reports/csv"
+	"orrery/reports/html"
+	reportjson "orrery/reports/json"
+	reportterm "orrery/reports/term"
+	"orrery/sim"
+	"orrery/sim/result"
+)
+
+func newReport() *cobra.Command {
+	var format, out string
+	var sets []string
+	c := &cobra.Command{
+		Use:   "report RESULT_DIR",
+		Short: "Render a result again, without simulating again",
+		Long: `Folds the journal of a finished run again and renders it. With --set the run is priced anew, e.g. --set pricing.basis=spot.
+With --format html and no --out the result's own report.html is replaced; csv needs a folder in --out.`,
+		Example: `  orrery report out/demo
+  orrery report out/demo --format html --out report.html
+  orrery report out/demo --format json | jq '.panels[].id'
+  orrery report out/demo --set pricing.basis=reserved-3y`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			data, err := refold(args[0], sets)
+			if err != nil {
+				return err
+			}
+			return render(c, data, args[0], format, out)
+		},
+	}
+	c.Flags().StringVar(&format, "format", "term", "term, html, csv or json")
+	c.Flags().StringVar(&out, "out", "", "file (folder for csv) to write; stdout when empty")
+	c.Flags().StringArrayVar(&sets, "set", nil, "override of the scenario's pricing, report or expect block as path=value; repeatable")
+	return c
+}
+
+// refold makes the account of a result folder again under its own scenario.
+func refold(dir string, sets []string) (*result.Data, error) {
+	if _, err := result.Open(dir); err != nil {
+		return nil, usageError{err}
+	}
+	s, err := load(filepath.Join(dir, result.ScenarioFile), sets)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.Outline()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return sim.Refold(dir, p, s.Book())
+}
+
+func render(c *cobra.Command, data *result.Data, dir, format, out string) error {
+	switch format {
+	case "term":
+		return to(c, out, func(w io.Writer) error {
+			return reportterm.Render(w, data, reportterm.Options{Width: width(w)})
+		})
+	case "json":
+		return to(c, out, func(w io.Writer) error { return reportjson.Render(w, data) })
+	case "html":
+		if out == "" {
+			out = filepath.Join(dir, result.ReportFile)
+		}
+		if err := to(c, out, func(w io.Writer) error { return html.Render(w, data) }); err != nil {
+			return err
+		}
+		fmt.Fprintln(c.OutOrStdout(), out)
+		return nil
+	case "csv":
+		if out == "" {
+			return usageError{fmt.Errorf("--format csv writes one file a table: name a folder with --out")}
+		}
+		return csv.WriteDir(out, data)
+	}
+	return usageError{fmt.Errorf("--format %q: choose term, html, csv or json", format)}
+}
+
+// to writes to stdout, or to a file that appears whole or not at all.
+func to(c *cobra.Command, path string, write func(io.Writer) error) error {
+	if path == "" {
+		return write(c.OutOrStdout())
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".partial-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// width is the terminal's width, or 0 when w is none.
+func width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"orrery/reports/html"
+	reportterm "orrery/reports/term"
+	"orrery/scenarios"
+	"orrery/sim"
+	"orrery/sim/engine"
+	"orrery/sim/result"
+)
+
+// runFlags are what may differ between two runs of one scenario.
+type runFlags struct {
+	trace, format, out string
+	seed               uint64
+	sets               []string
+	quiet              bool
+	profile            string
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run SCENARIO",
+		Short: "Simulate a scenario and write a result folder",
+		Long: `Simulates a scenario file, or a built-in one by name, and writes a result folder: result.json, report.html, the journal,
+Parquet tables, and the resolved scenario. A short table goes to stdout, progress to stderr. The folder appears whole
+or not at all.`,
+		Example: `  orrery run demo --out out/demo
+  orrery run my.yaml --trace jobs.ndjson.zst --seed 7
+  orrery run demo --set 'cluster.pools.h100.nodes=4' --set horizon=2d`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return run(c, args[0], f) },
+	}
+	c.Flags().StringVar(&f.trace, "trace", "", "trace file in place of the scenario's own")
+	c.Flags().StringVar(&f.format, "trace-format", "", "format of --trace; found out by itself when empty")
+	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of all random streams, in place of the scenario's own")
+	c.Flags().StringVar(&f.out, "out", "", "result folder; must not exist (default out/<scenario>-seed<seed>)")
+	c.Flags().StringArrayVar(&f.sets, "set", nil, "override as path=value, e.g. cluster.pools.a100.nodes=32; repeatable")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress on stderr")
+	c.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file")
+	return c
+}
+
+// overrides turns the flags into overrides of the scenario.
+func (f runFlags) overrides(c *cobra.Command) ([]string, error) {
+	var sets []string
+	if f.trace != "" {
+		path, err := filepath.Abs(f.trace) // relative to where the user stands, not to the scenario
+		if err != nil {
+			return nil, err
+		}
+		spec := "file: " + strconv.Quote(path)
+		if f.format != "" {
+			spec += ", format: " + strconv.Quote(f.format)
+		}
+		sets = append(sets, "trace={"+spec+"}")
+	} else if f.format != "" {
+		return nil, usageError{errors.New("--trace-format needs --trace")}
+	}
+	if c.Flags().Changed("seed") {
+		sets = append(sets, "seed="+strconv.FormatUint(f.seed, 10))
+	}
+	return append(sets, f.sets...), nil
+}
+
+func run(c *cobra.Command, name string, f runFlags) error {
+	sets, err := f.overrides(c)
+	if err != nil {
+		return err
+	}
+	s, err := load(name, sets)
+	if err != nil {
+		return err
+	}
+	if f.out == "" {
+		f.out = filepath.Join("out", fmt.Sprintf("%s-seed%d", s.Name, s.Seed))
+		if err := os.MkdirAll("out", 0o755); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(f.out); err == nil {
+		return usageError{fmt.Errorf("%s exists: choose another --out, or remove it", f.out)}
+	}
+	data, err := simulate(c, s, f)
+	if err != nil {
+		return err
+	}
+	if err := reportterm.Short(c.OutOrStdout(), data); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.OutOrStdout(), "\nreport: %s\n", filepath.Join(f.out, result.ReportFile))
+	return missed(data)
+}
+
+// simulate runs the scenario into the result folder, with progress on stderr and an eye on interrupts.
+func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data, error) {
+	p, jobs, err := s.Plan()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer jobs.Close()
+	if err := sim.Check(p); err != nil {
+		return nil, usageError{err}
+	}
+	var stop atomic.Bool
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-c.Context().Done():
+			stop.Store(true)
+		case <-ended:
+		}
+	}()
+	progress := new(sim.Progress)
+	talk := io.Discard
+	if !f.quiet {
+		talk = c.ErrOrStderr()
+	}
+	stopProfile, err := startProfile(f.profile)
+	if err != nil {
+		return nil, err
+	}
+	defer stopProfile()
+	bar := startProgress(talk, progress, p.Horizon, jobs)
+	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Book: s.Book(), Out: f.out, Report: html.Render,
+		Command: os.Args, Progress: progress, Stop: &stop})
+	bar.stop()
+	var hang *engine.HangError
+	if errors.As(err, &hang) {
+		return nil, fmt.Errorf("%w\n\n%s", err, hang.Stacks)
+	}
+	return data, classify(err)
+}
+
+// startProfile begins a CPU profile, outside of the run's bubble.
+func startProfile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
+}
+
+// classify tells bad input found on the way (a broken trace, a refused manifest) from failures of the program.
+func classify(err error) error {
+	var input interface{ BadInput() bool }
+	if errors.As(err, &input) && input.BadInput() {
+		return usageError{err}
+	}
+	return err
+}
+
+// missed returns an error that lists the expectations that were not met.
+func missed(d *result.Data) error {
+	var m []string
+	for _, e := range d.Summary.Expectations {
+		if e.Met {
+			continue
+		}
+		var bounds []string
+		if e.Min != nil {
+			bounds = append(bounds, fmt.Sprintf("at least %g", *e.Min))
+		}
+		if e.Max != nil {
+			bounds = append(bounds, fmt.Sprintf("at most %g", *e.Max))
+		}
+		m = append(m, fmt.Sprintf("%s = %g, expected %s", e.Path, e.Value, strings.Join(bounds, " and ")))
+	}
+	if m == nil {
+		return nil
+	}
+	return missedError{m}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"orrery/scenarios"
+	"orrery/sim"
+)
+
+// load reads a scenario and applies the flags that every verb on scenarios has.
+func load(name string, sets []string) (*scenarios.Scenario, error) {
+	s, err := scenarios.Load(name, sets)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return s, nil
+}
+
+func newScenario() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "scenario",
+		Short: "List, show and validate scenarios",
+		Example: `  orrery scenario list
+  orrery scenario show demo > my.yaml
+  orrery scenario validate my.yaml`,
+	}
+	c.AddCommand(newScenarioList(), newScenarioShow(), newScenarioValidate())
+	return c
+}
+
+func newScenarioList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the scenarios that are built in",
+		Example: "  orrery scenario list",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			for _, e := range scenarios.List() {
+				fmt.Fprintf(c.OutOrStdout(), "%-18s %s\n", e.Name, strings.Join(strings.Fields(e.Description), " "))
+				for _, need := range e.Needs {
+					fmt.Fprintf(c.OutOrStdout(), "%-18s   needs --set %s=FILE\n", "", need)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func newScenarioShow() *cobra.Command {
+	var sets []string
+	var resolved bool
+	c := &cobra.Command{
+		Use:     "show SCENARIO",
+		Short:   "Print a scenario's text, or with --resolved every default and every inlined file",
+		Example: "  orrery scenario show demo --resolved --set cluster.pools.h100.nodes=4",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !resolved && len(sets) == 0 {
+				text, err := os.ReadFile(args[0])
+				if errors.Is(err, fs.ErrNotExist) {
+					text, err = scenarios.Source(args[0])
+				}
+				if err != nil {
+					return usageError{err}
+				}
+				_, err = c.OutOrStdout().Write(text)
+				return err
+			}
+			s, err := load(args[0], sets)
+			if err != nil {
+				return err
+			}
+			text, err := s.Resolved()
+			if err != nil {
+				return usageError{err}
+			}
+			_, err = c.OutOrStdout().Write(text)
+			return err
+		},
+	}
+	c.Flags().StringArrayVar(&sets, "set", nil, "override as path=value, e.g. cluster.pools.a100.nodes=32; repeatable")
+	c.Flags().BoolVar(&resolved, "resolved", false, "print all defaults and inlined files")
+	return c
+}
+
+func newScenarioValidate() *cobra.Command {
+	var sets []string
+	c := &cobra.Command{
+		Use:     "validate SCENARIO",
+		Short:   "Check a scenario and every file it names; report all problems at once",
+		Example: "  orrery scenario validate my.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := load(args[0], sets)
+			if err != nil {
+				return err
+			}
+			p, jobs, err := s.Plan()
+			if err != nil {
+				return usageError{err}
+			}
+			defer jobs.Close()
+			if err := sim.Check(p); err != nil {
+				return usageError{err}
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: valid: %d nodes in %d pools\n", args[0], len(p.Nodes), len(p.Pools))
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&sets, "set", nil, "override as path=value; repeatable")
+	return c
+}

@@ -1,0 +1,234 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+
+	"orrery/sim/engine"
+	"orrery/sim/fleet"
+	"orrery/sim/journal"
+	"orrery/sim/kube"
+	"orrery/sim/kwok"
+	"orrery/sim/plan"
+	"orrery/sim/policy/disruption"
+	"orrery/sim/policy/kubescheduler"
+	"orrery/sim/workload"
+)
+
+func (c *cluster) buildKubelet() error {
+	c.kubelet = kwok.New(kwok.Params{
+		Clock: c.engine, API: c.store, Stages: c.parts.stages, Fleet: c.fleet, Random: c.streams, Epoch: c.plan.Epoch,
+		Hidden: func(obj runtime.Object) map[string]string {
+			if pod, ok := obj.(*corev1.Pod); ok {
+				return c.hidden(pod)
+			}
+			return nil
+		},
+		Hooks: kwok.Hooks{Assigned: c.podAssigned, Started: c.podStarted, Ended: c.podEnded, Released: c.podReleased,
+			Warn: func(code, message string) { c.upstream.add(code, message) }},
+	})
+	return nil
+}
+
+func (c *cluster) podAssigned(pod *corev1.Pod, node string, slots []journal.Slot) {
+	c.record(journal.PodAssign{Pod: podKey(pod), Node: node, Slots: slots})
+}
+
+func (c *cluster) podStarted(pod *corev1.Pod) {
+	c.record(journal.PodStart{Pod: podKey(pod)})
+	if p := c.jobs.Lookup(podKey(pod)); p != nil {
+		c.jobs.PodStarted(p)
+	}
+}
+
+// podEnded tells the workload how its containers ended: by the work's own doing (no reason), or by something else.
+func (c *cluster) podEnded(pod *corev1.Pod, phase, reason string) {
+	key := podKey(pod)
+	c.record(journal.PodEnd{Pod: key, Phase: phase, Reason: reason})
+	p := c.jobs.Lookup(key)
+	if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodRunning {
+		// Finished pods leave the API at once, as with a Job's ttlSecondsAfterFinished of 0: what is live stays small.
+		c.engine.After(0, engine.PhaseRelease, "clean up "+key, func() { c.remove(pod) })
+	}
+	if p == nil || pod.DeletionTimestamp != nil {
+		return // a deletion has been told, or will be when the object is gone
+	}
+	switch {
+	case phase == string(corev1.PodSucceeded), c.work[key].Outcome == journal.Failed && pod.Status.Reason == "":
+		reason = ""
+	case reason == "":
+		reason = "Error"
+	}
+	c.jobs.PodEnded(p, phase, reason)
+}
+
+func (c *cluster) remove(pod *corev1.Pod) {
+	err := c.store.Delete(podsResource, pod.Namespace, pod.Name, metav1.NewDeleteOptions(0))
+	if err != nil && !apierrors.IsNotFound(err) {
+		c.upstream.add("cleanup", err.Error())
+	}
+}
+
+func (c *cluster) podReleased(pod *corev1.Pod, node string) {
+	c.record(journal.PodRelease{Pod: podKey(pod), Node: node})
+	c.touch()
+}
+
+// Nodes returns the Node objects of a plan, ready for a KWOK cluster, in the plan's order.
+func Nodes(p *plan.Plan) []*corev1.Node {
+	out := make([]*corev1.Node, 0, len(p.Nodes))
+	for _, n := range p.Nodes {
+		pool := p.Pools[n.Pool]
+		params := kwok.NodeParams{Name: n.Name, Pool: pool.Name, GPUModel: pool.GPUModel, GPUs: pool.GPUsPerNode,
+			Resource: pool.Resource, Replicas: pool.SlotsPerGPU, CPUMilli: pool.CPUMilli, MemoryMiB: pool.MemoryMiB,
+			MemoryMiBPerGPU: pool.MemoryMiBPerGPU, MaxPods: pool.MaxPods, Labels: pool.Labels}
+		for _, t := range pool.Taints {
+			params.Taints = append(params.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
+		}
+		out = append(out, kwok.BuildNode(params))
+	}
+	return out
+}
+
+// ExportNodes returns the plan's nodes as YAML documents that `kubectl apply` to a KWOK cluster takes.
+func ExportNodes(p *plan.Plan) ([]byte, error) { return kwok.ExportYAML(Nodes(p)) }
+
+func (c *cluster) buildNodes() error {
+	for i, obj := range Nodes(c.plan) {
+		pool := c.plan.Pools[c.plan.Nodes[i].Pool]
+		n, err := fleet.MakeNode(fleet.MakeNodeParams{Name: obj.Name, Pool: pool.Name, Model: pool.GPUModel,
+			Resource: pool.Resource, GPUs: pool.GPUsPerNode, Replicas: pool.SlotsPerGPU})
+		if err != nil {
+			return err
+		}
+		if err := c.fleet.Add(n); err != nil {
+			return err
+		}
+		if _, err := c.store.Create(obj); err != nil {
+			return fmt.Errorf("creating node %s: %w", obj.Name, err)
+		}
+		c.record(journal.Node{Node: obj.Name, Pool: pool.Name, State: journal.NodeUp, GPUs: pool.GPUsPerNode})
+	}
+	return nil
+}
+
+// buildManifests creates the user's objects, and the namespaces they live in. All refusals are reported at once.
+func (c *cluster) buildManifests() error {
+	var errs []error
+	budgets := false
+	for _, obj := range c.parts.manifests {
+		if m, ok := obj.(metav1.Object); ok {
+			c.namespace(m.GetNamespace())
+		}
+		if ns, ok := obj.(*corev1.Namespace); ok {
+			c.namespaces[ns.Name] = true
+		}
+		if _, err := c.store.Create(obj); err != nil {
+			errs = append(errs, fmt.Errorf("manifest %T: %w", obj, err))
+		}
+		_, isBudget := obj.(*policyv1.PodDisruptionBudget)
+		budgets = budgets || isBudget
+	}
+	if err := errors.Join(errs...); err != nil || !budgets {
+		return err
+	}
+	var err error
+	c.budgets, err = disruption.Start(disruption.Params{Client: c.store.RESTConfig(c.gate), Mapper: c.store.RESTMapper(),
+		Informers: func(cs kubernetes.Interface) informers.SharedInformerFactory {
+			return c.store.InformerFactory(cs, kube.Deliver(c.deliver))
+		}})
+	return err
+}
+
+func (c *cluster) buildScheduler() error {
+	latency := c.plan.Scheduler.Latency
+	var opts []kube.InformerOption
+	if latency.Watch > 0 {
+		opts = append(opts, kube.Deliver(c.deliver))
+	}
+	var err error
+	c.scheduler, err = kubescheduler.New(kubescheduler.Params{
+		Engine: c.engine, Client: c.store.RESTConfig(c.gate), Config: c.parts.config, Record: c.record,
+		Informers: func(cs kubernetes.Interface) informers.SharedInformerFactory {
+			return c.store.InformerFactory(cs, opts...)
+		},
+		Latency: kubescheduler.Latency{Attempt: latency.Attempt, AttemptPerNode: latency.AttemptPerNode},
+		Seed:    c.streams.Int63("kube-scheduler/math-rand"),
+		Rank:    c.rank,
+	})
+	return err
+}
+
+// rank orders nodes for the scheduler's last tie: a random order that the seed fixes for the whole run.
+func (c *cluster) rank(node string) int64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d/%s", c.plan.Seed, node)
+	return int64(h.Sum64() >> 1)
+}
+
+// gate performs an API call of upstream code as an event, after the API's latency.
+func (c *cluster) gate(call kube.Call, fn func()) {
+	c.engine.Call(call.String(), c.plan.Scheduler.Latency.API, fn)
+}
+
+// deliver tells a watching component of a change as an event of its own, after the watch's latency.
+func (c *cluster) deliver(fn func()) {
+	c.engine.After(c.plan.Scheduler.Latency.Watch, engine.PhaseObserve, "watch", fn)
+}
+
+// upstreamErrors counts what upstream code reports as an error and otherwise only logs.
+type upstreamErrors struct {
+	mu       sync.Mutex
+	order    []string
+	count    map[string]int64
+	message  map[string]string
+	previous []utilruntime.ErrorHandler
+}
+
+// install takes the place of upstream's error handlers, whose global back-off sleeps on times from outside the bubble.
+func (u *upstreamErrors) install(*cluster) {
+	u.count, u.message = map[string]int64{}, map[string]string{}
+	u.previous = utilruntime.ErrorHandlers
+	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{
+		func(_ context.Context, err error, msg string, _ ...interface{}) {
+			if err != nil {
+				msg = strings.TrimSpace(msg + ": " + err.Error())
+			}
+			u.add("upstream-error", msg)
+		}}
+}
+
+func (u *upstreamErrors) restore() { utilruntime.ErrorHandlers = u.previous }
+
+// add counts a message; of many with one code the first is kept.
+func (u *upstreamErrors) add(code, message string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.count[code]++; u.count[code] == 1 {
+		u.order = append(u.order, code)
+		u.message[code] = message
+	}
+}
+
+func (u *upstreamErrors) report(c *cluster) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, code := range u.order {
+		c.record(journal.Warn{Code: code, Message: u.message[code], Count: u.count[code]})
+	}
+}
+
+var _ workload.Cluster = (*cluster)(nil)

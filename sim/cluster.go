@@ -1,0 +1,236 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"orrery/sim/engine"
+	"orrery/sim/fleet"
+	"orrery/sim/journal"
+	"orrery/sim/kube"
+	"orrery/sim/kwok"
+	"orrery/sim/plan"
+	"orrery/sim/policy/disruption"
+	"orrery/sim/policy/kubescheduler"
+	"orrery/sim/rng"
+	"orrery/sim/units"
+	"orrery/sim/workload"
+)
+
+// cluster is a run in progress. Everything in it belongs to the driver goroutine.
+type cluster struct {
+	p     Params
+	plan  *plan.Plan
+	parts *parts
+
+	engine    *engine.Engine
+	streams   *rng.Source
+	store     *kube.Store
+	fleet     *fleet.Fleet
+	kubelet   *kwok.Controller
+	scheduler *kubescheduler.Scheduler
+	budgets   *disruption.Controller // nil without PodDisruptionBudgets
+	jobs      *workload.Tracker
+
+	work       map[string]workload.Work // by pod key: what the containers do; physics, no controller sees it
+	deleting   map[string]string        // by pod key: why we asked for the deletion
+	namespaces map[string]bool
+	upstream   upstreamErrors
+	failed     error
+	ended      bool
+}
+
+// record puts a body into the journal at the current instant.
+func (c *cluster) record(b journal.Body) {
+	if c.ended {
+		return
+	}
+	switch r := b.(type) {
+	case journal.Attempt:
+		c.p.Progress.Attempts.Add(1)
+		if c.plan.Pods.DropUnschedulable && r.Result == journal.Unschedulable && r.Nominated == "" {
+			c.engine.After(0, engine.PhaseRelease, "drop "+r.Pod, func() { c.drop(r.Pod, r.Message) })
+		}
+	case journal.JobSubmit:
+		c.p.Progress.Submitted.Add(1)
+	case journal.JobEnd:
+		c.p.Progress.Ended.Add(1)
+	}
+	c.p.Sink.Append(c.engine.Now(), b)
+}
+
+func (c *cluster) drop(pod, message string) {
+	if p := c.jobs.Lookup(pod); p != nil {
+		c.jobs.Drop(p, message)
+	}
+}
+
+// build makes the cluster: API, nodes, kubelets, manifests, scheduler.
+func (c *cluster) build() error {
+	c.streams = rng.New(c.plan.Seed)
+	c.work, c.deleting = map[string]workload.Work{}, map[string]string{}
+	c.namespaces = map[string]bool{}
+	c.upstream.install(c)
+	c.announce()
+	var err error
+	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed}); err != nil {
+		return err
+	}
+	c.fleet = fleet.New(nil)
+	c.jobs = workload.New(workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods})
+	if err := c.buildKubelet(); err != nil {
+		return err
+	}
+	if err := c.buildNodes(); err != nil {
+		return err
+	}
+	if err := c.buildManifests(); err != nil {
+		return err
+	}
+	return c.buildScheduler()
+}
+
+// announce opens the journal.
+func (c *cluster) announce() {
+	run := journal.Run{Format: journal.FormatVersion, Scenario: c.plan.Name, Seed: c.plan.Seed,
+		Epoch: c.plan.Epoch.Format(time.RFC3339), Trace: c.plan.Trace, Versions: Versions()}
+	for _, profile := range c.parts.config.Profiles {
+		run.Scheduler = append(run.Scheduler, profile.SchedulerName)
+	}
+	c.record(run)
+	for _, w := range c.plan.Warnings {
+		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
+	}
+	for _, p := range c.plan.Pools {
+		c.record(journal.Pool{Pool: p.Name, GPUModel: p.GPUModel, GPUsPerNode: p.GPUsPerNode,
+			SlotsPerGPU: max(p.SlotsPerGPU, 1), CPUMilli: p.CPUMilli, MemoryMiB: p.MemoryMiB, ResourceName: p.Resource})
+	}
+}
+
+// play feeds the jobs and runs until nothing is left that can change, or the horizon.
+func (c *cluster) play() error {
+	if err := c.pull(); err != nil {
+		return err
+	}
+	until := units.Time(-1)
+	if c.plan.Horizon > 0 {
+		until = units.Time(c.plan.Horizon)
+	}
+	drained, err := c.engine.Run(until)
+	if err != nil {
+		return err
+	}
+	if c.failed != nil {
+		return c.failed
+	}
+	c.finish(drained)
+	return nil
+}
+
+// pull schedules the next job's arrival; the arrival pulls the one after it, so that a trace streams.
+func (c *cluster) pull() error {
+	j, err := c.p.Jobs.Next()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if j.Submit < c.engine.Now() {
+		return fmt.Errorf("job %s is submitted at %s, before the job ahead of it (%s): sort the trace", j.Name, j.Submit,
+			c.engine.Now())
+	}
+	c.engine.At(j.Submit, engine.PhaseArrive, "submit", func() {
+		c.namespace(j.Namespace)
+		c.jobs.Submit(j)
+		if err := c.pull(); err != nil {
+			c.fail(err)
+		}
+	})
+	return nil
+}
+
+// fail ends the run with an error at the next event.
+func (c *cluster) fail(err error) {
+	if c.failed == nil {
+		c.failed = err
+	}
+	c.engine.Stop(c.failed)
+}
+
+// finish closes the journal of a whole run.
+func (c *cluster) finish(drained bool) {
+	for _, w := range c.p.Jobs.Warnings() {
+		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
+	}
+	c.upstream.report(c)
+	reason := journal.EndHorizon
+	if drained {
+		reason = journal.EndDrained
+	}
+	c.record(journal.End{Reason: reason})
+	c.ended = true
+}
+
+// close stops upstream's goroutines so that the bubble can end.
+func (c *cluster) close() {
+	c.ended = true
+	if c.scheduler != nil {
+		c.scheduler.Close()
+	}
+	if c.budgets != nil {
+		c.budgets.Close()
+	}
+	c.engine.Drain()
+	c.upstream.restore()
+}
+
+// committed sees every write of the API, in order.
+func (c *cluster) committed(k kube.Commit) {
+	if c.ended {
+		return
+	}
+	if c.plan.JournalAPI {
+		c.record(journal.API{Verb: k.Verb, Object: objectName(k), Sub: k.Sub, RV: k.RV})
+	}
+	if k.Verb == kube.VerbDelete && c.kubelet != nil {
+		c.kubelet.OnCommit(k.Verb, k.New, nil) // devices are released before the object's end is told
+	}
+	if pod, ok := k.New.(*corev1.Pod); ok {
+		old, _ := k.Old.(*corev1.Pod)
+		c.podCommitted(k, old, pod)
+	} else {
+		c.touch()
+	}
+	if k.Verb != kube.VerbDelete && c.kubelet != nil {
+		c.kubelet.OnCommit(k.Verb, k.Old, k.New)
+	}
+	c.housekeep()
+}
+
+// housekeep looks at what is outside the bubble, seldom enough to cost nothing.
+func (c *cluster) housekeep() {
+	if c.p.Stop != nil && c.p.Stop.Load() {
+		c.fail(ErrStopped)
+	}
+	if c.p.SinkErr != nil {
+		if err := c.p.SinkErr(); err != nil {
+			c.fail(fmt.Errorf("writing the result: %w", err))
+		}
+	}
+}
+
+func objectName(k kube.Commit) string {
+	m := k.New.(metav1.Object)
+	parts := []string{k.GVR.Resource, m.GetName()}
+	if ns := m.GetNamespace(); ns != "" {
+		parts = []string{k.GVR.Resource, ns, m.GetName()}
+	}
+	return strings.Join(parts, "/")
+}

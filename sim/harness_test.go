@@ -1,0 +1,74 @@
+package sim_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"orrery/scenarios"
+	"orrery/sim"
+	"orrery/sim/account"
+	"orrery/sim/journal"
+	"orrery/sim/result"
+	"orrery/sim/units"
+)
+
+// tape keeps the records of a run.
+type tape struct{ records []journal.Record }
+
+func (t *tape) Append(at units.Time, b journal.Body) {
+	t.records = append(t.records, journal.Record{At: at, Body: b})
+}
+
+// played is a finished run in memory.
+type played struct {
+	data    *result.Data
+	records []journal.Record
+	file    []byte // the journal as it would be on disk
+	head    string // of its hash chain
+}
+
+// play runs a scenario text, or a shipped scenario by name, with overrides.
+func play(t testing.TB, scenario string, sets ...string) played {
+	t.Helper()
+	p, err := try(scenario, sets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func try(scenario string, sets ...string) (played, error) {
+	var s *scenarios.Scenario
+	var err error
+	if strings.Contains(scenario, "\n") {
+		s, err = scenarios.Parse("test.yaml", []byte(scenario), sets...)
+	} else {
+		s, err = scenarios.Open(scenario, sets)
+	}
+	if err != nil {
+		return played{}, err
+	}
+	p, jobs, err := s.Plan()
+	if err != nil {
+		return played{}, err
+	}
+	defer jobs.Close()
+	var buf bytes.Buffer
+	w, fold, keep := journal.NewWriter(&buf), account.New(account.Options{}), new(tape)
+	out, err := sim.Run(sim.Params{Plan: p, Jobs: jobs, Sink: journal.Multi{w, fold, keep}})
+	if err != nil {
+		return played{}, err
+	}
+	data, err := fold.Finish(out.End)
+	if err != nil {
+		return played{}, fmt.Errorf("the account does not balance: %w", err)
+	}
+	records, head, err := w.Close()
+	if err != nil {
+		return played{}, err
+	}
+	data.Summary.Journal = result.Journal{Records: records, SHA256: head}
+	return played{data, keep.records, buf.Bytes(), head}, sim.Settle(data, p, s.Book())
+}

@@ -1,0 +1,191 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/component-helpers/resource"
+
+	"orrery/sim/engine"
+	"orrery/sim/journal"
+	"orrery/sim/kube"
+	"orrery/sim/plan"
+	"orrery/sim/units"
+	"orrery/sim/workload"
+)
+
+var podsResource = corev1.SchemeGroupVersion.WithResource("pods")
+
+func podKey(p *corev1.Pod) string { return p.Namespace + "/" + p.Name }
+
+// CreatePod makes the pod object of a job's pod.
+func (c *cluster) CreatePod(p *workload.Pod) error {
+	j := p.Job
+	params := kube.PodParams{
+		Namespace: j.Namespace, Name: p.Name, SchedulerName: j.SchedulerName, PriorityClassName: j.PriorityClass,
+		Labels:   podLabels(j),
+		CPUMilli: p.Spec.CPUMilli, MemoryMiB: p.Spec.MemoryMiB, Resource: p.Spec.Resource, Count: int64(p.Spec.Slots),
+		TerminationGracePeriodSeconds: int64((c.plan.Pods.TerminationGrace + time.Second - 1) / time.Second),
+	}
+	for _, r := range j.Require {
+		params.Require = append(params.Require, kube.Requirement{Key: r.Key, Values: r.Values})
+	}
+	for _, t := range j.Tolerations {
+		params.Tolerations = append(params.Tolerations, corev1.Toleration{Key: t.Key, Value: t.Value,
+			Operator: corev1.TolerationOperator(t.Operator), Effect: corev1.TaintEffect(t.Effect), TolerationSeconds: t.Seconds})
+	}
+	_, err := c.store.Create(kube.NewPod(params))
+	return err
+}
+
+// podLabels are what selectors (of budgets, quotas, affinities) can tell pods apart by. Text of the trace that is no
+// label value is left out.
+func podLabels(j *plan.Job) map[string]string {
+	labels := map[string]string{"job-name": j.Name}
+	for key, value := range map[string]string{"tenant": j.Tenant, "user": j.User, "class": j.Class, "priority": j.PriorityClass} {
+		if value != "" && len(validation.IsValidLabelValue(value)) == 0 {
+			labels["orrery.dev/"+key] = value
+		}
+	}
+	return labels
+}
+
+// DeletePod asks the API to delete the pod, as an event of its own: the caller may be in the middle of a commit.
+func (c *cluster) DeletePod(p *workload.Pod, reason string) {
+	key, ns, name := p.Key(), p.Job.Namespace, p.Name
+	c.deleting[key] = reason
+	c.engine.After(0, engine.PhaseRelease, "delete "+key, func() {
+		if err := c.store.Delete(podsResource, ns, name, &metav1.DeleteOptions{}); err != nil {
+			delete(c.deleting, key) // it went away at this very instant by itself
+		}
+	})
+}
+
+// SetWork says what the pod's containers do from now on.
+func (c *cluster) SetWork(p *workload.Pod, w workload.Work) {
+	c.work[p.Key()] = w
+	if obj, err := c.store.Get(podsResource, p.Job.Namespace, p.Name); err == nil {
+		c.kubelet.Reevaluate(obj)
+	}
+}
+
+// hidden is the physics of a pod that its stages see and no controller does.
+func (c *cluster) hidden(pod *corev1.Pod) map[string]string {
+	w, ok := c.work[podKey(pod)]
+	if !ok || !w.Ends {
+		return nil
+	}
+	a := map[string]string{delayAnnotation: w.Left.String()}
+	if w.Outcome == journal.Failed {
+		a[outcomeAnnotation] = "failed"
+	}
+	return a
+}
+
+const (
+	delayAnnotation   = "pod-complete.stage.orrery.dev/delay"
+	outcomeAnnotation = "pod-complete.stage.orrery.dev/outcome"
+)
+
+// podCommitted turns a change of a pod object into records and tells the workload.
+func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
+	key := podKey(pod)
+	p := c.jobs.Lookup(key)
+	switch {
+	case k.Verb == kube.VerbCreate:
+		c.recordCreate(key, pod, p)
+		c.touch()
+	case k.Verb == kube.VerbDelete:
+		c.record(journal.PodDelete{Pod: key})
+		c.touch()
+		if p != nil {
+			c.jobs.PodGone(p, c.whyDeleted(key, pod))
+		}
+		delete(c.work, key)
+		delete(c.deleting, key)
+	case k.Sub == "binding":
+		c.record(journal.PodBind{Pod: key, Node: pod.Spec.NodeName})
+		c.scheduler.Bound()
+		if p != nil {
+			c.jobs.PodBound(p)
+		}
+	case pod.DeletionTimestamp != nil && old.DeletionTimestamp == nil:
+		reason := c.whyDeleted(key, pod)
+		grace := units.Duration(0)
+		if s := pod.DeletionGracePeriodSeconds; s != nil {
+			grace = units.Duration(*s) * time.Second
+		}
+		c.record(journal.PodTerminate{Pod: key, Reason: reason, Grace: grace})
+		if p != nil {
+			c.jobs.PodStopped(p, reason)
+		}
+	}
+}
+
+func (c *cluster) touch() {
+	if c.scheduler != nil {
+		c.scheduler.Touch()
+	}
+}
+
+func (c *cluster) recordCreate(key string, pod *corev1.Pod, p *workload.Pod) {
+	r := journal.PodCreate{Pod: key, Profile: pod.Spec.SchedulerName}
+	if pod.Spec.Priority != nil {
+		r.Priority = *pod.Spec.Priority
+	}
+	if p != nil {
+		r.Job, r.GPUs, r.Slots = p.Job.Name, p.Spec.GPUs, p.Spec.Slots
+		r.CPUMilli, r.MemoryMiB = p.Spec.CPUMilli, p.Spec.MemoryMiB
+	} else {
+		c.measure(pod, &r)
+	}
+	c.record(r)
+}
+
+// measure says what a pod that is no job's (from a manifest) asks for.
+func (c *cluster) measure(pod *corev1.Pod, r *journal.PodCreate) {
+	requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
+	r.CPUMilli, r.MemoryMiB = requests.Cpu().MilliValue(), requests.Memory().Value()>>20
+	for _, p := range c.plan.Pools {
+		if q, ok := requests[corev1.ResourceName(p.Resource)]; ok && p.Resource != "" {
+			r.Slots = int(q.Value())
+			r.GPUs = units.MilliGPU(r.Slots) * units.GPU / units.MilliGPU(max(p.SlotsPerGPU, 1))
+			return
+		}
+	}
+}
+
+// whyDeleted names the cause of a deletion: ours, or what upstream wrote into the pod's DisruptionTarget condition.
+func (c *cluster) whyDeleted(key string, pod *corev1.Pod) string {
+	if why, ok := c.deleting[key]; ok {
+		return why
+	}
+	for _, cond := range pod.Status.Conditions {
+		if cond.Type != corev1.DisruptionTarget || cond.Status != corev1.ConditionTrue {
+			continue
+		}
+		if cond.Reason == corev1.PodReasonPreemptionByScheduler {
+			return "preempted"
+		}
+		return "evicted"
+	}
+	return "deleted"
+}
+
+// namespace creates a namespace once.
+func (c *cluster) namespace(name string) {
+	if name == "" || c.namespaces[name] {
+		return
+	}
+	c.namespaces[name] = true
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := c.store.Get(corev1.SchemeGroupVersion.WithResource("namespaces"), "", name); err == nil {
+		return
+	}
+	if _, err := c.store.Create(ns); err != nil {
+		c.fail(fmt.Errorf("creating namespace %s: %w", name, err))
+	}
+}

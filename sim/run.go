@@ -1,0 +1,135 @@
+// Package sim runs a plan: it is the only place where the engine, the in-memory API, the fake nodes, the policies and
+// the workload meet. Run plays a plan into a journal; Execute plays it into a result folder.
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+
+	"orrery/sim/engine"
+	"orrery/sim/journal"
+	"orrery/sim/kwok"
+	"orrery/sim/plan"
+	"orrery/sim/policy/kubescheduler"
+	"orrery/sim/units"
+)
+
+// Params is one run.
+type Params struct {
+	Plan *plan.Plan
+	Jobs plan.JobSource
+	Sink journal.Sink
+	// Progress may be read from outside while the run goes on. Optional.
+	Progress *Progress
+	// Stop ends the run at the next event when set; Run returns ErrStopped. Optional.
+	Stop *atomic.Bool
+	// SinkErr is asked between events whether the sink has failed (a full disk). Optional.
+	SinkErr func() error
+}
+
+// Progress is what a progress bar shows.
+type Progress struct {
+	engine.Progress
+	Submitted atomic.Int64 // jobs
+	Ended     atomic.Int64 // jobs
+	Attempts  atomic.Int64 // of the scheduler
+}
+
+// ErrStopped says that a run was stopped from outside before its end.
+var ErrStopped = errors.New("stopped before the end of the run")
+
+// parts are the user's files, read.
+type parts struct {
+	config    *config.KubeSchedulerConfiguration
+	stages    *kwok.Set
+	manifests []runtime.Object
+}
+
+// Check reads the plan's files (scheduler configuration, feature gates, stages, manifests) as a run would, and returns
+// every problem found, each with file and line.
+func Check(p *plan.Plan) error {
+	_, err := read(p)
+	return err
+}
+
+func read(p *plan.Plan) (*parts, error) {
+	var x parts
+	var errs []error
+	name, text := p.Scheduler.Config.Name, p.Scheduler.Config.Data
+	if len(text) == 0 {
+		name, text = "default KubeSchedulerConfiguration", []byte(kubescheduler.DefaultConfig)
+	}
+	restore, err := kubescheduler.SetFeatureGates(p.Scheduler.FeatureGates)
+	if err != nil {
+		errs = append(errs, err)
+	} else {
+		defer restore()
+	}
+	if x.config, err = kubescheduler.LoadConfig(name, text); err != nil {
+		errs = append(errs, err)
+	}
+	stages := p.Stages
+	if len(stages) == 0 {
+		stages = kwok.Shipped()
+	}
+	if x.stages, err = kwok.Load(stages); err != nil {
+		errs = append(errs, err)
+	}
+	for _, f := range p.Manifests {
+		objs, err := decodeManifests(f.Name, f.Data)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		x.manifests = append(x.manifests, objs...)
+	}
+	return &x, utilerrors.NewAggregate(errs)
+}
+
+// Outcome is what Run knows besides the journal.
+type Outcome struct {
+	End    units.Time
+	Events uint64
+}
+
+// Run plays the plan. One process runs one plan at a time: upstream's feature gates, metrics and random generator are
+// global. When it fails, what the sink holds is not a whole journal.
+func Run(p Params) (Outcome, error) {
+	x, err := read(p.Plan)
+	if err != nil {
+		return Outcome{}, err
+	}
+	restore, err := kubescheduler.SetFeatureGates(p.Plan.Scheduler.FeatureGates)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer restore()
+	if p.Progress == nil {
+		p.Progress = new(Progress)
+	}
+	var out Outcome
+	err = engine.Bubble(engine.Watchdog{Progress: &p.Progress.Progress}, func() error {
+		e, err := engine.New(engine.Params{Epoch: p.Plan.Epoch}, &p.Progress.Progress)
+		if err != nil {
+			return err
+		}
+		c := &cluster{p: p, plan: p.Plan, parts: x, engine: e}
+		defer c.close()
+		if err := c.build(); err != nil {
+			return err
+		}
+		if err := c.play(); err != nil {
+			return err
+		}
+		out = Outcome{End: e.Now(), Events: e.Events()}
+		return nil
+	})
+	if err != nil {
+		return out, fmt.Errorf("running %s: %w", p.Plan.Name, err)
+	}
+	return out, nil
+}
