@@ -89,7 +89,6 @@ func newKindTable(extra []*runtime.Scheme, clusterScoped []schema.GroupKind, nsG
 		byType: map[reflect.Type]*kind{},
 		byGR:   map[schema.GroupResource]*kind{},
 		byGK:   map[schema.GroupKind]*kind{},
-		mapper: meta.NewDefaultRESTMapper(nil),
 	}
 	if err := clientgoscheme.AddToScheme(t.scheme); err != nil {
 		return nil, fmt.Errorf("building the API scheme: %w", err)
@@ -102,7 +101,9 @@ func newKindTable(extra []*runtime.Scheme, clusterScoped []schema.GroupKind, nsG
 		cluster[gk] = true
 	}
 	table := strategies(nsGetter)
-	for _, gvk := range servedKinds(t.scheme) {
+	served := servedKinds(t.scheme)
+	t.mapper = meta.NewDefaultRESTMapper(groupVersions(served))
+	for _, gvk := range served {
 		t.add(newKind(t.scheme, gvk, cluster, table))
 	}
 	slices.SortFunc(t.ordered, func(a, b *kind) int {
@@ -145,6 +146,24 @@ func servedKinds(s *runtime.Scheme) []schema.GroupVersionKind {
 		out = append(out, gk.WithVersion(v))
 	}
 	slices.SortFunc(out, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// groupVersions returns the versions of the served kinds, the newest of a group first: without them a mapper cannot
+// map a kind whose version is not given.
+func groupVersions(served []schema.GroupVersionKind) []schema.GroupVersion {
+	var out []schema.GroupVersion
+	for _, gvk := range served {
+		if gv := gvk.GroupVersion(); !slices.Contains(out, gv) {
+			out = append(out, gv)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b schema.GroupVersion) int {
+		if c := strings.Compare(a.Group, b.Group); c != 0 {
+			return c
+		}
+		return version.CompareKubeAwareVersionStrings(b.Version, a.Version)
+	})
 	return out
 }
 
