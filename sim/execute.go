@@ -52,8 +52,8 @@ func (x Execution) execute(folder *result.Folder, started time.Time) (*result.Da
 	writer := journal.NewWriter(folder.Journal())
 	fold := account.New(account.Options{OnJob: folder.AddJob, OnPod: folder.AddPod, Description: x.Plan.Description,
 		Config: string(x.Plan.Resolved), Repeatable: true})
-	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Sink: journal.Multi{writer, fold}, Progress: x.Progress, Stop: x.Stop,
-		SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
+	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Sink: journal.Multi{writer, fold}, Progress: x.Progress,
+		Stop: x.Stop, SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
 	if err != nil {
 		return nil, err
 	}

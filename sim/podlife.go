@@ -45,7 +45,8 @@ func (c *cluster) CreatePod(p *workload.Pod) error {
 // label value is left out.
 func podLabels(j *plan.Job) map[string]string {
 	labels := map[string]string{"job-name": j.Name}
-	for key, value := range map[string]string{"tenant": j.Tenant, "user": j.User, "class": j.Class, "priority": j.PriorityClass} {
+	for key, value := range map[string]string{"tenant": j.Tenant, "user": j.User, "class": j.Class,
+		"priority": j.PriorityClass} {
 		if value != "" && len(validation.IsValidLabelValue(value)) == 0 {
 			labels["orrery.dev/"+key] = value
 		}

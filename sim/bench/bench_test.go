@@ -124,7 +124,8 @@ func BenchmarkLoad07(b *testing.B) {
 			m := play(b, loaded(nodes, jobs, 0.7), "--cpuprofile", prof)
 			m.report(b)
 			inside, total := shares(b, prof)
-			b.ReportMetric(float64(m.cpu.Microseconds())/1000*(1-inside/total)/float64(m.summary.Pods.Bound), "outside-ms/pod")
+			perPod := float64(m.cpu.Microseconds()) / 1000 / float64(m.summary.Pods.Bound)
+			b.ReportMetric(perPod*(1-inside/total), "outside-ms/pod")
 		})
 	}
 }
@@ -166,14 +167,16 @@ func shared(b *testing.B, path string) string {
 // BenchmarkOpenbFill fills openb's default pods, one after the other, onto its 1,213 GPU nodes to 130 % of the GPUs.
 func BenchmarkOpenbFill(b *testing.B) {
 	pods, nodes := shared(b, "openb/openb_pod_list_default.csv.gz"), shared(b, "openb/openb_node_list_gpu_node.csv")
-	m := playFile(b, b.TempDir(), "run", "openb-fill", "--set", "trace.file="+pods, "--set", "cluster.nodeList.file="+nodes)
+	m := playFile(b, b.TempDir(), "run", "openb-fill", "--set", "trace.file="+pods,
+		"--set", "cluster.nodeList.file="+nodes)
 	m.report(b)
 	b.ReportMetric(100*m.summary.GPU.AllocatedFraction, "allocated-%")
 }
 
 // BenchmarkPhilly replays Philly's 73,265 jobs over 108 days on a cluster small enough that they queue.
 func BenchmarkPhilly(b *testing.B) {
-	m := playFile(b, b.TempDir(), "run", "philly-replay", "--set", "trace.file="+shared(b, "philly/philly_jobs_12vc.csv.gz"))
+	jobs := shared(b, "philly/philly_jobs_12vc.csv.gz")
+	m := playFile(b, b.TempDir(), "run", "philly-replay", "--set", "trace.file="+jobs)
 	m.report(b)
 	b.ReportMetric(m.summary.QueueWait.P95, "wait-p95-s")
 }

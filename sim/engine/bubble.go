@@ -42,7 +42,8 @@ type HangError struct {
 func (h *HangError) Error() string {
 	why := "no goroutine waits for a mutex; upstream code may be spinning"
 	if n := len(h.Mutexes); n > 0 {
-		why = fmt.Sprintf("%d goroutine(s) wait for a mutex that is held across a virtual wait; the first:\n%s", n, h.Mutexes[0])
+		why = fmt.Sprintf("%d goroutine(s) wait for a mutex that is held across a virtual wait; the first:\n%s",
+			n, h.Mutexes[0])
 	}
 	return fmt.Sprintf("the simulation hangs: no event for %s of wall time at simulated %s after %d events, during %q; %s",
 		h.Patience, h.At, h.Events, h.Last, why)

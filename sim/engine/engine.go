@@ -153,7 +153,8 @@ func New(p Params, progress *Progress) (*Engine, error) {
 	}
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return &Engine{epoch: p.Epoch, instantCap: p.InstantCap, wake: make(chan struct{}, 1), timer: t, progress: progress}, nil
+	return &Engine{epoch: p.Epoch, instantCap: p.InstantCap, wake: make(chan struct{}, 1), timer: t,
+		progress: progress}, nil
 }
 
 // Now returns the current instant.

@@ -31,7 +31,8 @@ func LoadConfig(name string, data []byte) (*config.KubeSchedulerConfiguration, e
 	}
 	cfg, ok := obj.(*config.KubeSchedulerConfiguration)
 	if !ok {
-		return nil, fmt.Errorf("%s:1: kind %s is not a KubeSchedulerConfiguration: start the file with\n%s", name, gvk.Kind, DefaultConfig)
+		return nil, fmt.Errorf("%s:1: kind %s is not a KubeSchedulerConfiguration: start the file with\n%s",
+			name, gvk.Kind, DefaultConfig)
 	}
 	cfg.TypeMeta.APIVersion = gvk.GroupVersion().String() // as upstream's loader does
 	var errs []error
@@ -119,7 +120,8 @@ func SetFeatureGates(gates map[string]bool) (restore func(), err error) {
 	var errs []error
 	for _, name := range sortedKeys(gates) {
 		if _, ok := known[featuregate.Feature(name)]; !ok {
-			errs = append(errs, fmt.Errorf("feature gate %q is unknown to Kubernetes %s: remove it, or check its spelling", name, KubernetesVersion))
+			errs = append(errs, fmt.Errorf("feature gate %q is unknown to Kubernetes %s: remove it, or check its spelling",
+				name, KubernetesVersion))
 			continue
 		}
 		before[name] = mutable.Enabled(featuregate.Feature(name))

@@ -56,7 +56,8 @@ type Params struct {
 }
 
 // linger is how long waiting pods keep a run alive after the last change that could help them: upstream retries them
-// after podMaxInUnschedulablePodsDuration at the latest, found by a timer of 30 s, behind a back-off of at most a minute.
+// after podMaxInUnschedulablePodsDuration at the latest, found by a timer of 30 s, behind a back-off of at most a
+// minute.
 const linger = internalqueue.DefaultPodMaxInUnschedulablePodsDuration + 90*time.Second
 
 // States of the scheduling loop's goroutine.
@@ -99,7 +100,8 @@ type Scheduler struct {
 }
 
 // New builds the scheduler and registers it with the engine. Objects that already exist in the API are announced to it
-// before New returns. It must be called on the driver goroutine, inside the bubble, at time zero, after SetFeatureGates.
+// before New returns. It must be called on the driver goroutine, inside the bubble, at time zero, after
+// SetFeatureGates.
 func New(p Params) (*Scheduler, error) {
 	klog.SetLogger(logr.Discard())
 	// Upstream draws from the global generator; seeding it needs the GODEBUG setting randseednop=0 of go.mod.

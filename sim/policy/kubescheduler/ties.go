@@ -63,7 +63,8 @@ type tieBreaker struct {
 }
 
 // OrderedScoreFuncs returns the plugin's own criteria, or upstream's default ones when it has none, with the rank last.
-func (t tieBreaker) OrderedScoreFuncs(ctx context.Context, victims map[string]*extenderv1.Victims) []func(node string) int64 {
+func (t tieBreaker) OrderedScoreFuncs(ctx context.Context,
+	victims map[string]*extenderv1.Victims) []func(node string) int64 {
 	funcs := t.Interface.OrderedScoreFuncs(ctx, victims)
 	if len(funcs) == 0 {
 		funcs = defaultCriteria(victims)

@@ -105,7 +105,8 @@ func TestOrderNodes(t *testing.T) {
 		nodes.infos = append(nodes.infos, n)
 	}
 	for _, explicit := range []int{20, 7} {
-		fit := &framework.FitError{NumAllNodes: 20, Diagnosis: framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus()}}
+		fit := &framework.FitError{NumAllNodes: 20,
+			Diagnosis: framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus()}}
 		m := fit.Diagnosis.NodeToStatus
 		if explicit < 20 {
 			m.SetAbsentNodesStatus(fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "not selected"))
