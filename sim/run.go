@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
+	"orrery/sim/kube"
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/policy/kubescheduler"
@@ -47,14 +47,17 @@ var ErrStopped = errors.New("stopped before the end of the run")
 type parts struct {
 	config    *config.KubeSchedulerConfiguration
 	stages    *kwok.Set
-	manifests []runtime.Object
+	manifests []manifest
 }
 
-// Check reads the plan's files (scheduler configuration, feature gates, stages, manifests) as a run would, and returns
-// every problem found, each with file and line.
+// Check reads the plan's files (scheduler configuration, feature gates, stages, manifests) as a run would, tries the
+// manifests on the API, and returns every problem found, each with file and line.
 func Check(p *plan.Plan) error {
-	_, err := read(p)
-	return err
+	x, err := read(p)
+	if err != nil {
+		return err
+	}
+	return admit(x.manifests, p.Epoch)
 }
 
 func read(p *plan.Plan) (*parts, error) {
@@ -81,7 +84,7 @@ func read(p *plan.Plan) (*parts, error) {
 		errs = append(errs, err)
 	}
 	for _, f := range p.Manifests {
-		objs, err := decodeManifests(f.Name, f.Data)
+		objs, err := readManifests(f)
 		if err != nil {
 			errs = append(errs, err)
 		}
