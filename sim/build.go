@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"strings"
@@ -125,24 +124,17 @@ func (c *cluster) buildNodes() error {
 	return nil
 }
 
-// buildManifests creates the user's objects, and the namespaces they live in. All refusals are reported at once.
+// buildManifests creates the user's objects, and the namespaces they live in.
 func (c *cluster) buildManifests() error {
-	var errs []error
 	budgets := false
-	for _, obj := range c.parts.manifests {
-		if m, ok := obj.(metav1.Object); ok {
-			c.namespace(m.GetNamespace())
-		}
-		if ns, ok := obj.(*corev1.Namespace); ok {
+	for _, m := range c.parts.manifests {
+		if ns, ok := m.object.(*corev1.Namespace); ok {
 			c.namespaces[ns.Name] = true
 		}
-		if _, err := c.store.Create(obj); err != nil {
-			errs = append(errs, fmt.Errorf("manifest %T: %w", obj, err))
-		}
-		_, isBudget := obj.(*policyv1.PodDisruptionBudget)
+		_, isBudget := m.object.(*policyv1.PodDisruptionBudget)
 		budgets = budgets || isBudget
 	}
-	if err := errors.Join(errs...); err != nil || !budgets {
+	if err := createManifests(c.store, c.parts.manifests, c.namespace); err != nil || !budgets {
 		return err
 	}
 	var err error

@@ -12,7 +12,6 @@ import (
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
-	"orrery/sim/kube"
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/policy/kubescheduler"

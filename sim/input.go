@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"orrery/sim/kube"
+	"orrery/sim/plan"
+)
+
+// InputError is a mistake in the user's input that only shows when it is used: a manifest that the API refuses, a job
+// that cannot be read.
+type InputError struct{ Err error }
+
+func (e *InputError) Error() string { return e.Err.Error() }
+func (e *InputError) Unwrap() error { return e.Err }
+
+// manifest is one of the user's objects.
+type manifest struct {
+	object runtime.Object
+	at     string // file:line, for messages
+}
+
+// readManifests decodes a manifest file.
+func readManifests(f plan.File) ([]manifest, error) {
+	objects, err := kube.DecodeManifests(f.Name, f.Data)
+	var out []manifest
+	for _, obj := range objects {
+		out = append(out, manifest{obj, fmt.Sprintf("%s:%d", f.Name, lineOf(f.Data, obj))})
+	}
+	return out, err
+}
+
+// lineOf returns the line of a file that names the object: the "name:" in a document of its kind, else the first line.
+func lineOf(text []byte, obj runtime.Object) int {
+	m, ok := obj.(metav1.Object)
+	if !ok {
+		return 1
+	}
+	inKind, found := false, 0
+	for i, line := range strings.Split(string(text), "\n") {
+		words := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t{},\"'", r) })
+		for k, word := range words {
+			var value string
+			if k+1 < len(words) {
+				value = words[k+1]
+			}
+			switch {
+			case word == "kind:":
+				inKind = value == obj.GetObjectKind().GroupVersionKind().Kind
+			case word == "name:" && found == 0 && strings.Contains(line, m.GetName()):
+				found = i + 1
+			}
+		}
+		if strings.TrimRight(line, " \t\r") == "---" {
+			if inKind && found > 0 {
+				break
+			}
+			inKind, found = false, 0
+		}
+	}
+	if inKind && found > 0 {
+		return found
+	}
+	return 1
+}
+
+// createManifests creates the user's objects in order, as kubectl would: what names no namespace goes to "default", and
+// namespace is called for each one that is used. All refusals are reported at once.
+func createManifests(store *kube.Store, list []manifest, namespace func(name string)) error {
+	var errs []error
+	for _, m := range list {
+		if o, ok := m.object.(metav1.Object); ok {
+			gvk := m.object.GetObjectKind().GroupVersionKind()
+			mapping, err := store.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s %s: the simulated API does not serve this kind; remove the object",
+					m.at, gvk.Kind, o.GetName()))
+				continue
+			}
+			if o.GetNamespace() == "" && mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+				o.SetNamespace(corev1.NamespaceDefault)
+			}
+			namespace(o.GetNamespace())
+		}
+		if _, err := store.Create(m.object); err != nil {
+			errs = append(errs, fmt.Errorf("%s: the API refuses it: %w", m.at, err))
+		}
+	}
+	if len(errs) > 0 {
+		return &InputError{errors.Join(errs...)}
+	}
+	return nil
+}
+
+// admit tries the manifests on an API of their own, so that what a run would refuse is known before it starts.
+func admit(list []manifest, epoch time.Time) error {
+	if len(list) == 0 {
+		return nil
+	}
+	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch }})
+	if err != nil {
+		return err
+	}
+	return createManifests(store, list, func(name string) {
+		if name != "" {
+			// Refused when it is there already, or when the name is bad, which the object's own refusal says.
+			_, _ = store.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+	})
+}
