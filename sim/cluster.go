@@ -140,11 +140,11 @@ func (c *cluster) pull() error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return &InputError{err}
 	}
 	if j.Submit < c.engine.Now() {
-		return fmt.Errorf("job %s is submitted at %s, before the job ahead of it (%s): sort the trace", j.Name, j.Submit,
-			c.engine.Now())
+		return &InputError{fmt.Errorf("job %s is submitted at %s, before the job ahead of it (%s); sort the trace",
+			j.Name, j.Submit, c.engine.Now())}
 	}
 	c.engine.At(j.Submit, engine.PhaseArrive, "submit", func() {
 		c.namespace(j.Namespace)

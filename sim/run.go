@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"orrery/sim/engine"
@@ -89,7 +88,7 @@ func read(p *plan.Plan) (*parts, error) {
 		}
 		x.manifests = append(x.manifests, objs...)
 	}
-	return &x, utilerrors.NewAggregate(errs)
+	return &x, errors.Join(errs...)
 }
 
 // Outcome is what Run knows besides the journal.
