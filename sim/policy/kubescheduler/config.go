@@ -1,6 +1,7 @@
 package kubescheduler
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"sort"
@@ -8,7 +9,7 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
-	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/component-base/featuregate"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -45,7 +46,7 @@ func LoadConfig(name string, data []byte) (*config.KubeSchedulerConfiguration, e
 		errs = append(errs, fmt.Errorf("%s:%d: extenders: HTTP extenders cannot take part in virtual time; "+
 			"remove the block, or compile the policy in as a scheduler plugin", name, lineOf(data, "extenders")))
 	}
-	return cfg, utilerrors.NewAggregate(errs)
+	return cfg, errors.Join(errs...)
 }
 
 var (
@@ -127,7 +128,7 @@ func SetFeatureGates(gates map[string]bool) (restore func(), err error) {
 		before[name] = mutable.Enabled(featuregate.Feature(name))
 	}
 	if len(errs) > 0 {
-		return nil, utilerrors.NewAggregate(errs)
+		return nil, errors.Join(errs...)
 	}
 	if err := mutable.SetFromMap(gates); err != nil {
 		return nil, fmt.Errorf("setting feature gates: %w", err)

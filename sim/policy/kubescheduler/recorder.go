@@ -2,13 +2,14 @@ package kubescheduler
 
 import (
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 )
 
 // recorder takes upstream's events. The journal already holds what they say, but for one: who was preempted for whom.
-type recorder struct{ preempted func(victim, by *v1.Pod) }
+type recorder struct{ preempted func(victim *v1.Pod, by metav1.Object) }
 
 func (r recorder) WithLogger(klog.Logger) events.EventRecorderLogger { return r }
 
@@ -20,6 +21,6 @@ func (r recorder) Eventf(regarding, related runtime.Object, _, reason, _, _ stri
 	if !ok {
 		return
 	}
-	by, _ := related.(*v1.Pod) // nil when a pod group preempts
+	by, _ := related.(metav1.Object) // a pod, or upstream's wrapper around one
 	r.preempted(victim, by)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	dto "github.com/prometheus/client_model/go"
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -152,16 +153,16 @@ func (s *Scheduler) options() []scheduler.Option {
 }
 
 func (s *Scheduler) recorderFactory(string) events.EventRecorderLogger {
-	return recorder{preempted: func(victim, by *v1.Pod) {
+	return recorder{preempted: func(victim *v1.Pod, by metav1.Object) {
 		s.emit(journal.Preempt{Victim: key(victim), By: key(by), Node: victim.Spec.NodeName})
 	}}
 }
 
-func key(p *v1.Pod) string {
+func key(p metav1.Object) string {
 	if p == nil {
 		return ""
 	}
-	return p.Namespace + "/" + p.Name
+	return p.GetNamespace() + "/" + p.GetName()
 }
 
 // hook puts the journal and the tie-breakers around upstream's exported function fields.
