@@ -161,7 +161,10 @@ func (c *cluster) buildScheduler() error {
 		Seed:    c.streams.Int63("kube-scheduler/math-rand"),
 		Rank:    c.rank,
 	})
-	return err
+	if err != nil {
+		return &InputError{fmt.Errorf("kube-scheduler refuses its configuration: %w", err)}
+	}
+	return nil
 }
 
 // rank orders nodes for the scheduler's last tie: a random order that the seed fixes for the whole run.

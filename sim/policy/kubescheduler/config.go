@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/validation"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
 )
 
 // DefaultConfig is the configuration used when the scenario names none: upstream's defaults.
@@ -42,6 +44,7 @@ func LoadConfig(name string, data []byte) (*config.KubeSchedulerConfiguration, e
 			errs = append(errs, locate(name, data, err))
 		}
 	}
+	errs = append(errs, unknownPlugins(name, data, cfg)...)
 	if len(cfg.Extenders) > 0 {
 		errs = append(errs, fmt.Errorf("%s:%d: extenders: HTTP extenders cannot take part in virtual time; "+
 			"remove the block, or compile the policy in as a scheduler plugin", name, lineOf(data, "extenders")))
@@ -53,6 +56,43 @@ var (
 	pathPattern = regexp.MustCompile(`(?:unknown field|duplicate field|key) "([^"]+)"|^([A-Za-z0-9_.\[\]]+): `)
 	linePattern = regexp.MustCompile(`line (\d+)`)
 )
+
+// unknownPlugins reports enabled or configured plugins that kube-scheduler does not have. Upstream refuses the former
+// only when it starts, and reads the configuration of the latter for nobody.
+func unknownPlugins(name string, data []byte, cfg *config.KubeSchedulerConfiguration) (errs []error) {
+	registry := plugins.NewInTreeRegistry()
+	for _, profile := range cfg.Profiles {
+		used := profile.Plugins.Names()
+		if profile.Plugins != nil {
+			for _, p := range profile.Plugins.MultiPoint.Enabled {
+				used = append(used, p.Name)
+			}
+		}
+		for _, p := range profile.PluginConfig {
+			used = append(used, p.Name)
+		}
+		sort.Strings(used)
+		for _, p := range slices.Compact(used) {
+			if _, ok := registry[p]; !ok {
+				errs = append(errs, fmt.Errorf("%s:%d: profile %s: kube-scheduler %s has no plugin %q; write one of %s",
+					name, lineOfName(data, p), profile.SchedulerName, KubernetesVersion, p,
+					strings.Join(sortedKeys(registry), ", ")))
+			}
+		}
+	}
+	return errs
+}
+
+// lineOfName returns the first line that holds name: x in a YAML text, else 1.
+func lineOfName(data []byte, x string) int {
+	pattern := regexp.MustCompile(`\bname"?:\s*["']?` + regexp.QuoteMeta(x) + `\b`)
+	for i, line := range strings.Split(string(data), "\n") {
+		if pattern.MatchString(line) {
+			return i + 1
+		}
+	}
+	return 1
+}
 
 // locate rewrites an upstream decoding or validation error so that every problem carries file and line.
 func locate(name string, data []byte, err error) error {

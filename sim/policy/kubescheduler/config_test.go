@@ -35,6 +35,10 @@ func TestBadConfig(t *testing.T) {
 		"not yaml":        {head + "profiles: [\n", []string{"f.yaml:"}},
 		"empty":           {"", []string{"f.yaml:1"}},
 		"bad plugin args": {head + "profiles:\n- pluginConfig:\n  - name: NodeResourcesFit\n    args:\n      scoringStrategyy: {}\n", []string{"f.yaml:", "scoringStrategyy"}},
+		"unknown plugins": {head + "profiles:\n- plugins:\n    score:\n      enabled: [{name: Nope}]\n  pluginConfig:\n" +
+			"  - name: NodeResourceFit\n    args: {}\n",
+			[]string{`f.yaml:6: profile default-scheduler: kube-scheduler`, `no plugin "Nope"; write one of DefaultBinder`,
+				`f.yaml:8: `, `no plugin "NodeResourceFit"`}},
 		"bad plugin value": {head + "profiles:\n- pluginConfig:\n  - name: InterPodAffinity\n    args:\n      hardPodAffinityWeight: 200\n",
 			[]string{"f.yaml:7:", "hardPodAffinityWeight"}},
 	} {
