@@ -63,14 +63,17 @@ func TestCreateRefuses(t *testing.T) {
 		is   func(error) bool
 		text string
 	}{
-		"name taken":     {gpuPod("there"), apierrors.IsAlreadyExists, `pods "there" already exists`},
-		"no namespace":   {with(func(p *corev1.Pod) { p.Namespace = "nowhere" }), apierrors.IsNotFound, "nowhere"},
-		"no containers":  {with(func(p *corev1.Pod) { p.Spec.Containers = nil }), apierrors.IsInvalid, "spec.containers: Required"},
-		"bad name":       {gpuPod("Not_A_Name"), apierrors.IsInvalid, "metadata.name"},
-		"bad label":      {with(func(p *corev1.Pod) { p.Labels = map[string]string{"a b": ""} }), apierrors.IsInvalid, "metadata.labels"},
-		"version set":    {with(func(p *corev1.Pod) { p.ResourceVersion = "1" }), apierrors.IsInternalError, "resourceVersion should not be set"},
-		"unknown class":  {with(func(p *corev1.Pod) { p.Spec.PriorityClassName = "none" }), apierrors.IsForbidden, "no PriorityClass with name none"},
-		"half a GPU":     {with(func(p *corev1.Pod) { p.Spec.Containers[0].Resources.Limits["nvidia.com/gpu"] = resource.MustParse("500m"); p.Spec.Containers[0].Resources.Requests["nvidia.com/gpu"] = resource.MustParse("500m") }), apierrors.IsInvalid, "must be an integer"},
+		"name taken":    {gpuPod("there"), apierrors.IsAlreadyExists, `pods "there" already exists`},
+		"no namespace":  {with(func(p *corev1.Pod) { p.Namespace = "nowhere" }), apierrors.IsNotFound, "nowhere"},
+		"no containers": {with(func(p *corev1.Pod) { p.Spec.Containers = nil }), apierrors.IsInvalid, "spec.containers: Required"},
+		"bad name":      {gpuPod("Not_A_Name"), apierrors.IsInvalid, "metadata.name"},
+		"bad label":     {with(func(p *corev1.Pod) { p.Labels = map[string]string{"a b": ""} }), apierrors.IsInvalid, "metadata.labels"},
+		"version set":   {with(func(p *corev1.Pod) { p.ResourceVersion = "1" }), apierrors.IsInternalError, "resourceVersion should not be set"},
+		"unknown class": {with(func(p *corev1.Pod) { p.Spec.PriorityClassName = "none" }), apierrors.IsForbidden, "no PriorityClass with name none"},
+		"half a GPU": {with(func(p *corev1.Pod) {
+			p.Spec.Containers[0].Resources.Limits["nvidia.com/gpu"] = resource.MustParse("500m")
+			p.Spec.Containers[0].Resources.Requests["nvidia.com/gpu"] = resource.MustParse("500m")
+		}), apierrors.IsInvalid, "must be an integer"},
 		"two defaults":   {&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-x"}, Value: 1}, apierrors.IsInvalid, "reserved"},
 		"negative count": {&corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "q", Namespace: "default"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"pods": resource.MustParse("-1")}}}, apierrors.IsInvalid, "greater than or equal to 0"},
 	} {
