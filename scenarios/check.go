@@ -67,11 +67,13 @@ func (s *Scenario) checkCluster() {
 		}
 		for j, name := range pool.nodeNames() {
 			if other, twice := nodes[name]; twice && pool.Name != "" {
-				p(path, "%s: node name %q is also in pool %q; set another nodeNamePrefix or change nodeNames", path, name, other)
+				p(path, "%s: node name %q is also in pool %q; set another nodeNamePrefix or change nodeNames", path,
+					name, other)
 				break
 			}
 			if len(name) > 253 || !dnsName.MatchString(name) {
-				p(fmt.Sprintf("%s.nodeNames[%d]", path, j), "%s: node name %q is not made of a-z, 0-9, - and .; correct it",
+				p(fmt.Sprintf("%s.nodeNames[%d]", path, j),
+					"%s: node name %q is not made of a-z, 0-9, - and .; correct it",
 					path, name)
 				break
 			}
@@ -86,7 +88,8 @@ const nodesMax = 200_000
 func (s *Scenario) checkPool(path string, pool *Pool) {
 	p := s.doc.Problemf
 	if s.doc.Has(path+".name") && !labelName.MatchString(pool.Name) {
-		p(path+".name", "%s.name: %q is not made of a-z, 0-9 and -, at most 63 of them; write it like h100-a", path, pool.Name)
+		p(path+".name", "%s.name: %q is not made of a-z, 0-9 and -, at most 63 of them; write it like h100-a", path,
+			pool.Name)
 	}
 	switch {
 	case pool.GPU != "" && pool.GPUsPerNode == 0 && !s.doc.Has(path+".gpusPerNode"):
@@ -124,7 +127,8 @@ func (s *Scenario) checkLabels(path string, pool *Pool) {
 			p(at, "%s.labels: %s is set by the simulator; remove it", path, key)
 		}
 		if !labelValues.MatchString(pool.Labels[key]) {
-			p(at, "%s.labels: %q cannot be a label value; use at most 63 letters, digits, - _ and .", path, pool.Labels[key])
+			p(at, "%s.labels: %q cannot be a label value; use at most 63 letters, digits, - _ and .", path,
+				pool.Labels[key])
 		}
 	}
 	for _, f := range []struct{ name, value string }{
@@ -141,7 +145,8 @@ func (s *Scenario) checkLabels(path string, pool *Pool) {
 			p(at+".key", "%s.key: %q is not a taint key; write it like example.com/name", at, t.Key)
 		}
 		if !labelValues.MatchString(t.Value) {
-			p(at+".value", "%s.value: %q cannot be a taint value; use at most 63 letters, digits, - _ and .", at, t.Value)
+			p(at+".value", "%s.value: %q cannot be a taint value; use at most 63 letters, digits, - _ and .", at,
+				t.Value)
 		}
 	}
 }
@@ -155,10 +160,12 @@ func (s *Scenario) checkPoolSharing(path string, pool *Pool) {
 	case sh.Strategy == plan.SharingTimeSlicing && sh.Replicas == 1:
 		p(path+".sharing", "%s.sharing: time-slicing needs at least 2 replicas; add e.g. replicas: 4", path)
 	case sh.Strategy == plan.SharingNone && sh.Replicas != 1:
-		p(path+".sharing.replicas", "%s.sharing.replicas: %d with strategy none; write strategy: time-slicing, or remove it",
+		p(path+".sharing.replicas",
+			"%s.sharing.replicas: %d with strategy none; write strategy: time-slicing, or remove it",
 			path, sh.Replicas)
 	case sh.Strategy == plan.SharingNone && sh.Rename:
-		p(path+".sharing.rename", "%s.sharing.rename: only shared GPUs are renamed; write strategy: time-slicing, or remove it",
+		p(path+".sharing.rename",
+			"%s.sharing.rename: only shared GPUs are renamed; write strategy: time-slicing, or remove it",
 			path)
 	}
 }
@@ -186,7 +193,8 @@ func (s *Scenario) checkPrice(path string, pool *Pool) {
 	case price.USDPerGPUHour != nil && owned:
 		p(path+".usdPerGPUHour", "%s.usdPerGPUHour: with pricing.basis owned, write owned: {usdPerGPU, years}", path)
 	case price.Owned != nil && !owned:
-		p(path+".owned", "%s.owned: pricing.basis is %s; write usdPerGPUHour, or pricing.basis: owned", path, s.Pricing.Basis)
+		p(path+".owned", "%s.owned: pricing.basis is %s; write usdPerGPUHour, or pricing.basis: owned", path,
+			s.Pricing.Basis)
 	}
 }
 
@@ -231,7 +239,8 @@ func (s *Scenario) checkPricing() {
 	p := s.doc.Problemf
 	if name := s.Pricing.Provider; name != "" {
 		if list := s.catalog.Providers(); !contains(list, name) {
-			p("pricing.provider", "pricing.provider: no price of %q is in the catalogue; %s", name, strict.Suggest(name, list))
+			p("pricing.provider", "pricing.provider: no price of %q is in the catalogue; %s", name,
+				strict.Suggest(name, list))
 		}
 	}
 	if s.Pricing.Basis == BasisOwned && s.Pricing.Provider != "" {

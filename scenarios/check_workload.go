@@ -32,15 +32,16 @@ func (s *Scenario) checkSharing() {
 		anyShared = true
 		path := fmt.Sprintf("cluster.pools[%d].sharing", i)
 		if j, ok := first[base]; ok && s.Cluster.Pools[j].Sharing != pool.Sharing {
-			p(path, "%s: differs from that of pool %q, so that a request for %s would mean different shares; make them equal",
-				path, s.Cluster.Pools[j].Name, base)
+			p(path, "%s: differs from that of pool %q, so that a request for %s would mean different shares; "+
+				"make them equal", path, s.Cluster.Pools[j].Name, base)
 			continue
 		}
 		first[base] = i
 		for j := range s.Cluster.Pools {
 			whole := &s.Cluster.Pools[j]
 			if whole.Sharing.Strategy == plan.SharingNone && s.baseResource(whole) == base && !pool.Sharing.Rename {
-				p(path, "%s: pool %q offers whole GPUs as %s too, so that a request would not say which; add rename: true",
+				p(path,
+					"%s: pool %q offers whole GPUs as %s too, so that a request would not say which; add rename: true",
 					path, whole.Name, base)
 				break
 			}
@@ -51,8 +52,9 @@ func (s *Scenario) checkSharing() {
 		p("workload.fractions", "workload.fractions: time-slice needs a pool with sharing: {strategy: time-slicing, "+
 			"replicas: n}; add it or write whole")
 	case fractions == FractionsWhole && anyShared && anyWhole:
-		p("workload.fractions", "workload.fractions: whole leaves the time-sliced pools without jobs; write time-slice, "+
-			"or remove their sharing")
+		p("workload.fractions",
+			"workload.fractions: whole leaves the time-sliced pools without jobs; write time-slice, "+
+				"or remove their sharing")
 	}
 }
 
@@ -83,15 +85,18 @@ func (s *Scenario) checkWorkload() {
 	p := s.doc.Problemf
 	w := &s.Workload
 	if most := s.gpusPerNodeMax(); most > 0 && w.MaxGPUsPerPod > most {
-		p("workload.maxGPUsPerPod", "workload.maxGPUsPerPod: %d is more than any node has; write at most %d", w.MaxGPUsPerPod, most)
+		p("workload.maxGPUsPerPod", "workload.maxGPUsPerPod: %d is more than any node has; write at most %d",
+			w.MaxGPUsPerPod, most)
 	}
 	bases := s.baseResources()
 	switch {
 	case w.Resource == "" && len(bases) > 1:
-		p("workload", "workload.resource is missing: the pools offer %s, and a job without GPU model could ask for any; "+
-			"add e.g. resource: %s", strings.Join(bases, " and "), bases[0])
+		p("workload",
+			"workload.resource is missing: the pools offer %s, and a job without GPU model could ask for any; "+
+				"add e.g. resource: %s", strings.Join(bases, " and "), bases[0])
 	case w.Resource != "" && len(bases) > 0 && !contains(bases, w.Resource):
-		p("workload.resource", "workload.resource: no pool offers %q; %s", w.Resource, strict.Suggest(w.Resource, bases))
+		p("workload.resource", "workload.resource: no pool offers %q; %s", w.Resource, strict.Suggest(w.Resource,
+			bases))
 	}
 	s.checkModelLabel()
 	for i, t := range w.Tolerations {
@@ -112,8 +117,9 @@ func (s *Scenario) checkWorkload() {
 	case r.Lost == LostCheckpoint && r.CheckpointInterval == 0:
 		p("workload.restart", "workload.restart: lost: checkpoint needs a checkpointInterval above 0s; add e.g. 30m")
 	case r.Lost == LostAll && r.CheckpointInterval != 0:
-		p("workload.restart.checkpointInterval", "workload.restart.checkpointInterval: without lost: checkpoint it means "+
-			"nothing; add that or remove it")
+		p("workload.restart.checkpointInterval",
+			"workload.restart.checkpointInterval: without lost: checkpoint it means "+
+				"nothing; add that or remove it")
 	case r.Policy == plan.RestartNever && r.Lost == LostCheckpoint:
 		p("workload.restart.lost", "workload.restart.lost: with policy never nothing is restarted; remove it")
 	}
@@ -128,13 +134,15 @@ func (s *Scenario) checkModelLabel() {
 	case s.Workload.GPUModels == ModelsIgnore:
 		p("workload.gpuModelLabel", "workload.gpuModelLabel: with gpuModels: ignore it means nothing; remove one")
 	case !isKey(key):
-		p("workload.gpuModelLabel", "workload.gpuModelLabel: %q is not a label key; write it like example.com/name", key)
+		p("workload.gpuModelLabel", "workload.gpuModelLabel: %q is not a label key; write it like example.com/name",
+			key)
 	default:
 		for i := range s.Cluster.Pools {
 			pool := &s.Cluster.Pools[i]
 			if pool.GPU != "" && s.labels(pool)[key] == "" {
-				p(fmt.Sprintf("cluster.pools[%d]", i), "cluster.pools[%d]: the label %s of workload.gpuModelLabel is missing; "+
-					"add it under labels", i, key)
+				p(fmt.Sprintf("cluster.pools[%d]", i),
+					"cluster.pools[%d]: the label %s of workload.gpuModelLabel is missing; "+
+						"add it under labels", i, key)
 			}
 		}
 	}
@@ -224,7 +232,8 @@ func (s *Scenario) checkProfiles() {
 	}
 	check := func(path, name string) {
 		if name != "" && !contains(profiles, name) {
-			s.doc.Problemf(path, "%s: no profile of the scheduler is called %q; %s", path, name, strict.Suggest(name, profiles))
+			s.doc.Problemf(path, "%s: no profile of the scheduler is called %q; %s", path, name, strict.Suggest(name,
+				profiles))
 		}
 	}
 	check("workload.schedulerName", s.Workload.SchedulerName)
@@ -284,7 +293,8 @@ func (s *Scenario) checkPriorities() {
 				at = fmt.Sprintf("%s[%q]", path, key)
 			}
 			if class := m.classes[key]; class != "" && !contains(classes, class) {
-				s.doc.Problemf(at, "%s: no PriorityClass %q is in the manifests; %s", at, class, strict.Suggest(class, classes))
+				s.doc.Problemf(at, "%s: no PriorityClass %q is in the manifests; %s", at, class, strict.Suggest(class,
+					classes))
 			}
 		}
 	}

@@ -21,7 +21,8 @@ func (s *Scenario) generatorSpec() (gen.Spec, []string) {
 	node := plain(s.Trace.Generate)
 	data, err := yaml.Marshal(node)
 	if err != nil {
-		return gen.Spec{}, []string{fmt.Sprintf("%s: trace.generate cannot be read: %v", s.doc.Pos("trace.generate"), err)}
+		return gen.Spec{}, []string{fmt.Sprintf("%s: trace.generate cannot be read: %v", s.doc.Pos("trace.generate"),
+			err)}
 	}
 	spec, err := gen.Parse(file, data)
 	if err == nil {

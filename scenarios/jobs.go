@@ -129,7 +129,8 @@ func (j *jobs) Close() error { return j.src.Close() }
 func (j *jobs) job(t *traces.Job) (plan.Job, error) {
 	job := plan.Job{
 		Name: j.names.name(t.ID), ID: t.ID, Namespace: j.namespace(t.Tenant), Tenant: t.Tenant, User: t.User,
-		Class: t.Class, Outcome: t.Outcome, SchedulerName: j.profile(t), PriorityClass: j.priority(t), Tolerations: j.tol,
+		Class: t.Class, Outcome: t.Outcome, SchedulerName: j.profile(t), PriorityClass: j.priority(t),
+		Tolerations: j.tol,
 	}
 	if job.Outcome == traces.Unknown {
 		job.Outcome = traces.Succeeded
@@ -216,8 +217,9 @@ func (j *jobs) model(name string) model {
 	m := model{base: gpu.Resource, key: j.labelKey(gpu)}
 	if err != nil {
 		m = model{base: j.base, key: j.labelKey(gpu), in: []string{labelValue(name)}}
-		j.warn(WarnModel, fmt.Sprintf("the trace's GPU model %q is not in the catalogue; jobs that require it match only "+
-			"nodes with the label %s=%s", name, m.key, m.in[0]), 1)
+		j.warn(WarnModel,
+			fmt.Sprintf("the trace's GPU model %q is not in the catalogue; jobs that require it match only "+
+				"nodes with the label %s=%s", name, m.key, m.in[0]), 1)
 		j.models[name] = m
 		return m
 	}

@@ -19,7 +19,8 @@ func TestJobs(t *testing.T) {
 	trace := filepath.Join(t.TempDir(), "trace.ndjson")
 	datadriven.RunTest(t, "testdata/jobs", func(t *testing.T, td *datadriven.TestData) string {
 		if td.Cmd == "trace" {
-			if err := os.WriteFile(trace, []byte("{\"orrery_trace\":1,\"name\":\"t\"}\n"+td.Input+"\n"), 0o600); err != nil {
+			if err := os.WriteFile(trace, []byte("{\"orrery_trace\":1,\"name\":\"t\"}\n"+td.Input+"\n"),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			return "ok\n"
@@ -58,7 +59,8 @@ func TestJobs(t *testing.T) {
 func printPools(p *plan.Plan) string {
 	var b strings.Builder
 	for _, pool := range p.Pools {
-		fmt.Fprintf(&b, "%s: %dm %dMi %d pods, %d × %s as %s × %d\n", pool.Name, pool.CPUMilli, pool.MemoryMiB, pool.MaxPods,
+		fmt.Fprintf(&b, "%s: %dm %dMi %d pods, %d × %s as %s × %d\n", pool.Name, pool.CPUMilli, pool.MemoryMiB,
+			pool.MaxPods,
 			pool.GPUsPerNode, pool.GPUModel, pool.Resource, pool.SlotsPerGPU)
 		for _, key := range sortedKeys(pool.Labels) {
 			fmt.Fprintf(&b, "  %s=%s\n", key, pool.Labels[key])
@@ -167,7 +169,8 @@ func TestPartsAddUp(t *testing.T) {
 	}
 	for gpus := range 40 {
 		for pods := range 6 {
-			job := traces.Job{ID: "j", GPUs: gpus, GPUMilli: min(gpus, 1) * 1000, Pods: pods, CPUMilli: 100003, MemoryMiB: 70001}
+			job := traces.Job{ID: "j", GPUs: gpus, GPUMilli: min(gpus, 1) * 1000, Pods: pods, CPUMilli: 100003,
+				MemoryMiB: 70001}
 			list, err := j.pods(&job, "nvidia.com/gpu")
 			if err != nil {
 				t.Fatal(err)

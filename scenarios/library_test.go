@@ -115,7 +115,8 @@ func checkPlan(t *testing.T, p *plan.Plan, jobs []plan.Job) {
 	}
 	names := map[string]bool{}
 	for i, j := range jobs {
-		if names[j.Name] || !labelName.MatchString(j.Name) || len(j.Name) > podNameMax || !labelName.MatchString(j.Namespace) {
+		if names[j.Name] || !labelName.MatchString(j.Name) || len(j.Name) > podNameMax ||
+			!labelName.MatchString(j.Namespace) {
 			t.Fatalf("job %q in namespace %q: not a name of its own", j.Name, j.Namespace)
 		}
 		names[j.Name] = true

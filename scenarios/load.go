@@ -20,6 +20,8 @@ const fileSizeMax = 16 << 20
 type place struct {
 	fsys fs.FS  // the shipped library; nil for the file system
 	dir  string // folder of the scenario
+	// traceless says that the trace, known by its SHA-256, need not be there.
+	traceless bool
 }
 
 // Load reads a scenario from a file and applies overrides (path=value, the --set flag) in order. When there is no such
@@ -38,6 +40,15 @@ func Load(path string, overrides []string) (*Scenario, error) {
 		return nil, fmt.Errorf("reading the scenario: %w", err)
 	}
 	return load(path, data, overrides, place{dir: filepath.Dir(path)})
+}
+
+// Reload is Load for the scenario of a finished run, to look at its result again: the trace may be elsewhere by now.
+func Reload(path string, overrides []string) (*Scenario, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the scenario: %w", err)
+	}
+	return load(path, data, overrides, place{dir: filepath.Dir(path), traceless: true})
 }
 
 // Parse is Load for a scenario in memory. name stands for the file in messages, and relative paths start at its folder.
@@ -180,7 +191,7 @@ func (s *Scenario) foreign(err error) {
 // traceFile makes the trace's path independent of where it was written.
 func (r *reader) traceFile() {
 	t := &r.s.Trace
-	if t.File == "" {
+	if t.File == "" || r.at.traceless && t.SHA256 != "" {
 		return
 	}
 	full := r.locate("trace.file", t.File)

@@ -94,7 +94,9 @@ func docs(t *testing.T) map[string]string {
 	return out
 }
 
-func oneLine(s string) string { return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", "\\|") }
+func oneLine(s string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", "\\|")
+}
 
 // fieldTables writes one table for each struct, in the order in which they are met.
 func fieldTables(t *testing.T) string {
@@ -176,7 +178,8 @@ func typeName(f strict.Field) (string, reflect.Type) {
 	}[t]
 	if name == "" {
 		name = map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "bool", reflect.Int: "integer",
-			reflect.Int64: "integer", reflect.Uint64: "integer", reflect.Float64: "number", reflect.Struct: "fields"}[t.Kind()]
+			reflect.Int64: "integer", reflect.Uint64: "integer", reflect.Float64: "number",
+			reflect.Struct: "fields"}[t.Kind()]
 	}
 	if lo, hi := f.Tag.Get("min"), f.Tag.Get("max"); hi != "" {
 		name += fmt.Sprintf(", %s to %s", lo, hi)

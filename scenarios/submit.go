@@ -53,7 +53,8 @@ func (j *jobs) thin(source *rng.Source, total, limit int64) {
 		total -= demand(&j.list[at])
 		j.list = slices.Delete(j.list, at, at+1)
 	}
-	j.warn(WarnThinned, "jobs were left out at random so as not to pass workload.submit.fillTo", int64(before-len(j.list)))
+	j.warn(WarnThinned, "jobs were left out at random so as not to pass workload.submit.fillTo",
+		int64(before-len(j.list)))
 }
 
 func (j *jobs) fill(source *rng.Source, total, limit int64) {
@@ -67,7 +68,8 @@ func (j *jobs) fill(source *rng.Source, total, limit int64) {
 		total += demand(&t)
 		j.list = append(j.list, t)
 	}
-	j.warn(WarnResampled, "jobs were drawn again at random to reach workload.submit.fillTo", int64(len(j.list)-original))
+	j.warn(WarnResampled, "jobs were drawn again at random to reach workload.submit.fillTo",
+		int64(len(j.list)-original))
 }
 
 // demand is what a job asks for, in thousandths of a GPU.

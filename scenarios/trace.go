@@ -101,8 +101,9 @@ func (s *Scenario) openUntransformed() (traces.Source, error) {
 			return nil, err
 		}
 		if sum != t.SHA256 {
-			return nil, fmt.Errorf("%s: the trace %s has SHA-256 %s, not %s; find the file the scenario was made with, "+
-				"or remove sha256", s.doc.Pos("trace.sha256"), t.File, sum, t.SHA256)
+			return nil,
+				fmt.Errorf("%s: the trace %s has SHA-256 %s, not %s; find the file the scenario was made with, "+
+					"or remove sha256", s.doc.Pos("trace.sha256"), t.File, sum, t.SHA256)
 		}
 	}
 	return formats.Open(t.File, traces.Options{Format: t.Format, Set: t.Options, SkipBad: t.SkipBad})

@@ -89,7 +89,8 @@ type Time time.Time
 func (t *Time) UnmarshalText(text []byte) error {
 	parsed, err := time.Parse(time.RFC3339, string(text))
 	if err != nil || parsed.Nanosecond() != 0 || parsed.UTC().Year() < 1970 || parsed.UTC().Year() > 2200 {
-		return fmt.Errorf("%q is not an instant from 1970 to 2200 in whole seconds; write it like 2030-01-01T00:00:00Z", text)
+		return fmt.Errorf("%q is not an instant from 1970 to 2200 in whole seconds; "+
+			"write it like 2030-01-01T00:00:00Z", text)
 	}
 	*t = Time(parsed.UTC())
 	return nil

@@ -46,7 +46,8 @@ func TestPrices(t *testing.T) {
 		gpu, basis, provider string
 		usd                  float64
 	}{
-		{"h100-sxm", OnDemand, "", 6.88}, {"h100-sxm", OnDemand, "gcp", 11.06125}, {"h100-sxm", OnDemand, "azure", 12.29},
+		{"h100-sxm", OnDemand, "", 6.88}, {"h100-sxm", OnDemand, "gcp", 11.06125}, {"h100-sxm", OnDemand, "azure",
+			12.29},
 		{"h100-sxm", Spot, "", 6.32625}, {"h100-sxm", Reserved1Y, "", -1}, {"openb-g1", OnDemand, "", -1},
 	} {
 		p, ok := c.Price(tc.gpu, tc.basis, tc.provider)

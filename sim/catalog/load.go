@@ -140,7 +140,8 @@ func (b *builder) addGPU(d *strict.Doc, y file, path string, g gpuYAML) {
 		gpu.Resource = resources[g.Vendor]
 	}
 	if gpu.Resource == "" {
-		d.Problemf(path, "resource is missing and the vendor %q has no usual one; add e.g. resource: nvidia.com/gpu", g.Vendor)
+		d.Problemf(path, "resource is missing and the vendor %q has no usual one; add e.g. resource: nvidia.com/gpu",
+			g.Vendor)
 	}
 	if g.Undisclosed != (g.Vendor == "undisclosed") || g.Undisclosed && g.Note == "" {
 		d.Problemf(path, "a masked model has vendor: undisclosed, undisclosed: true and a note that says who masked it")
@@ -209,7 +210,9 @@ func (b *builder) addPrice(d *strict.Doc, y file, path string, p priceYAML) {
 	}
 }
 
-func priceID(p Price) string { return strings.Join([]string{p.GPU, p.Basis, p.Provider, p.Region}, " ") }
+func priceID(p Price) string {
+	return strings.Join([]string{p.GPU, p.Basis, p.Provider, p.Region}, " ")
+}
 
 func (b *builder) addEnergy(d *strict.Doc, y file) {
 	if f := figure(d, y, "energy.pue", y.Energy.PUE, 1, 10); f != nil {
@@ -234,7 +237,8 @@ func (b *builder) checkDefaults(d *strict.Doc, y file) {
 			}
 		}
 		if gpu != "" && count > 1 && defaults != 1 {
-			d.Problemf(fmt.Sprintf("prices[%d]", i), "%d of the %d %s prices of %s have default: true; mark exactly one",
+			d.Problemf(fmt.Sprintf("prices[%d]", i),
+				"%d of the %d %s prices of %s have default: true; mark exactly one",
 				defaults, count, p.Basis, gpu)
 		}
 	}

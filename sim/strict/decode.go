@@ -132,7 +132,8 @@ func unknownField(name, path string, fields FieldList) string {
 
 func (d *Doc) decodeSlice(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	if n.Kind != yaml.SequenceNode {
-		d.fail(n, fmt.Sprintf("%s: want a list ([a, b] or lines beginning with \"- \"), found %s", named(path), kindOf(n)))
+		d.fail(n, fmt.Sprintf("%s: want a list ([a, b] or lines beginning with \"- \"), found %s", named(path),
+			kindOf(n)))
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
@@ -219,7 +220,8 @@ func (d *Doc) decodeString(n *yaml.Node, path string, v reflect.Value, tag refle
 				return
 			}
 		}
-		d.fail(n, fmt.Sprintf("%s: %q is not one of its values; %s", named(path), shorten(n.Value), Suggest(n.Value, allowed)))
+		d.fail(n, fmt.Sprintf("%s: %q is not one of its values; %s", named(path), shorten(n.Value), Suggest(n.Value,
+			allowed)))
 		return
 	}
 	d.checkRange(n, path, float64(len(n.Value)), tag)
