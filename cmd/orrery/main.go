@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,10 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
+	// A reader that goes away (| head) must not kill a run half-way: writing to it fails, and the run goes on.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second interrupt kills
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -62,7 +66,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(stderr, "orrery: %v\n", err)
+	if !errors.Is(err, syscall.EPIPE) {
+		complain(stderr, err)
+	}
 	var usage usageError
 	var missed missedError
 	switch {
@@ -72,6 +78,16 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitMissed
 	}
 	return exitFailed
+}
+
+// complain prints an error: several problems one a line, each beginning with its place, as editors and scripts expect.
+func complain(stderr io.Writer, err error) {
+	text := strings.TrimRight(err.Error(), "\n")
+	if strings.Contains(text, "\n") {
+		fmt.Fprintf(stderr, "orrery: failed:\n%s\n", text)
+		return
+	}
+	fmt.Fprintf(stderr, "orrery: %s\n", text)
 }
 
 func newRoot() *cobra.Command {
@@ -113,7 +129,10 @@ func markUsage(c *cobra.Command) {
 			return nil
 		}
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+			if cmd.HasSubCommands() {
+				return usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+			}
+			return usageError{fmt.Errorf("%w; write `%s`, see `%s --help`", err, cmd.UseLine(), cmd.CommandPath())}
 		}
 		return nil
 	}

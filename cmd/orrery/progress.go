@@ -11,7 +11,6 @@ import (
 	"golang.org/x/term"
 
 	"orrery/sim"
-	"orrery/sim/plan"
 	"orrery/sim/units"
 )
 
@@ -21,26 +20,23 @@ const (
 	lineInterval = 5 * time.Second
 )
 
+// fractionTold is how much must be done before the time left is told: an estimate from less would mislead.
+const fractionTold = 0.01
+
 // progress shows how far a run is: a bar on a terminal, plain lines elsewhere.
 type progress struct {
 	w       io.Writer
 	p       *sim.Progress
 	horizon units.Duration
-	total   int64 // jobs, 0 = unknown
+	load    workload
 	started time.Time
 	quit    chan struct{}
 	done    sync.WaitGroup
 	bar     *progressbar.ProgressBar
 }
 
-// counted is a source that knows how many jobs it has.
-type counted interface{ Jobs() int64 }
-
-func startProgress(w io.Writer, p *sim.Progress, horizon units.Duration, jobs plan.JobSource) *progress {
-	g := &progress{w: w, p: p, horizon: horizon, started: time.Now(), quit: make(chan struct{})}
-	if c, ok := jobs.(counted); ok {
-		g.total = c.Jobs()
-	}
+func startProgress(w io.Writer, p *sim.Progress, horizon units.Duration, load workload) *progress {
+	g := &progress{w: w, p: p, horizon: horizon, load: load, started: time.Now(), quit: make(chan struct{})}
 	if w == io.Discard {
 		return g
 	}
@@ -55,11 +51,18 @@ func startProgress(w io.Writer, p *sim.Progress, horizon units.Duration, jobs pl
 
 func (g *progress) newBar() *progressbar.ProgressBar {
 	limit := int64(1000) // thousandths
-	if g.horizon == 0 && g.total == 0 {
+	if g.horizon == 0 && g.load.steps == 0 {
 		limit = -1 // a spinner: nobody knows how much there is
 	}
-	return progressbar.NewOptions64(limit, progressbar.OptionSetWriter(g.w), progressbar.OptionSetWidth(30),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(barInterval/2))
+	return progressbar.NewOptions64(limit, progressbar.OptionSetWriter(g.w), progressbar.OptionSetWidth(barWidth(width(g.w))),
+		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(barInterval/2))
+}
+
+// barWidth is what a line of the terminal leaves for the bar itself: a line that wraps cannot be drawn over.
+func barWidth(columns int) int {
+	const rest = 80 // text of a long run, percentage and times
+	return min(max(columns-rest, 4), 30)
 }
 
 func (g *progress) loop(interval time.Duration) {
@@ -78,8 +81,8 @@ func (g *progress) loop(interval time.Duration) {
 // fraction is how much of the run is done, as far as known.
 func (g *progress) fraction() float64 {
 	var f float64
-	if g.total > 0 {
-		f = float64(g.p.Ended.Load()) / float64(g.total)
+	if g.load.steps > 0 {
+		f = float64(g.p.Submitted.Load()+g.p.Ended.Load()) / float64(g.load.steps)
 	}
 	if g.horizon > 0 {
 		f = max(f, float64(g.p.Now.Load())/float64(g.horizon))
@@ -87,20 +90,30 @@ func (g *progress) fraction() float64 {
 	return min(f, 1)
 }
 
-func (g *progress) show() {
-	elapsed := time.Since(g.started).Seconds()
-	text := fmt.Sprintf("simulated %s · %d/%d jobs ended · %.0f events/s", days(time.Duration(g.p.Now.Load())),
-		g.p.Ended.Load(), g.p.Submitted.Load(), float64(g.p.Events.Load())/elapsed)
+// text says how far the run is, elapsed wall time after its start.
+func (g *progress) text(elapsed time.Duration) string {
+	return fmt.Sprintf("%s · %d/%d jobs ended · %.0f events/s", days(time.Duration(g.p.Now.Load())),
+		g.p.Ended.Load(), g.load.jobs, float64(g.p.Events.Load())/elapsed.Seconds())
+}
+
+// left says how much wall time is left when the rest goes as fast as what is done; "" when too little is done to tell.
+func (g *progress) left(elapsed time.Duration) string {
 	f := g.fraction()
+	if f < fractionTold {
+		return ""
+	}
+	rest := time.Duration(elapsed.Seconds() * (1 - f) / f * float64(time.Second))
+	return fmt.Sprintf(" · %.0f %% · about %s left", f*100, rest.Round(time.Second))
+}
+
+func (g *progress) show() {
+	elapsed := time.Since(g.started)
 	if g.bar != nil {
-		g.bar.Describe(text)
-		_ = g.bar.Set64(int64(f * 1000)) // drawing progress must never stop a run
+		g.bar.Describe(g.text(elapsed))
+		_ = g.bar.Set64(int64(g.fraction() * 1000)) // drawing progress must never stop a run
 		return
 	}
-	if f > 0 {
-		text += fmt.Sprintf(" · %.0f %% · %s left", f*100, (time.Duration(elapsed*(1-f)/f) * time.Second).Round(time.Second))
-	}
-	fmt.Fprintln(g.w, text)
+	fmt.Fprintln(g.w, "simulated "+g.text(elapsed)+g.left(elapsed))
 }
 
 func (g *progress) stop() {

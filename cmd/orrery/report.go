@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -13,6 +15,7 @@ import (
 	"orrery/reports/html"
 	reportjson "orrery/reports/json"
 	reportterm "orrery/reports/term"
+	"orrery/scenarios"
 	"orrery/sim"
 	"orrery/sim/result"
 )
@@ -40,7 +43,8 @@ With --format html and no --out the result's own report.html is replaced; csv ne
 	}
 	c.Flags().StringVar(&format, "format", "term", "term, html, csv or json")
 	c.Flags().StringVar(&out, "out", "", "file (folder for csv) to write; stdout when empty")
-	c.Flags().StringArrayVar(&sets, "set", nil, "override of the scenario's pricing, report or expect block as path=value; repeatable")
+	c.Flags().StringArrayVar(&sets, "set", nil,
+		"override of the scenario's pricing, report or expect block as path=value; repeatable")
 	return c
 }
 
@@ -49,16 +53,30 @@ func refold(dir string, sets []string) (*result.Data, error) {
 	if _, err := result.Open(dir); err != nil {
 		return nil, usageError{err}
 	}
-	s, err := load(filepath.Join(dir, result.ScenarioFile), sets)
+	for _, set := range sets {
+		if strings.Contains(set, "=") && !refoldable.MatchString(set) {
+			return nil, usageError{fmt.Errorf("--set %s: would change the run itself; simulate again with `orrery run %s --set %s`",
+				set, filepath.Join(dir, result.ScenarioFile), set)}
+		}
+	}
+	s, err := scenarios.Reload(filepath.Join(dir, result.ScenarioFile), sets)
 	if err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
 	p, err := s.Outline()
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return sim.Refold(dir, p, s.Book())
+	data, err := sim.Refold(dir, p, s.Book())
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", dir, err)}
+	}
+	return data, nil
 }
+
+// refoldable matches overrides that leave the journal as it is.
+var refoldable = regexp.MustCompile(
+	`^\s*(pricing|report|expect|description|cluster\.pools(\.[^.\[]+|\[[^\]]*\])\.price)(\.|\[|\s*=)`)
 
 func render(c *cobra.Command, data *result.Data, dir, format, out string) error {
 	switch format {
@@ -90,6 +108,9 @@ func render(c *cobra.Command, data *result.Data, dir, format, out string) error 
 func to(c *cobra.Command, path string, write func(io.Writer) error) error {
 	if path == "" {
 		return write(c.OutOrStdout())
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".partial-*")
 	if err != nil {

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +21,11 @@ import (
 	"orrery/scenarios"
 	"orrery/sim"
 	"orrery/sim/engine"
+	"orrery/sim/plan"
 	"orrery/sim/result"
+	"orrery/sim/strict"
+	"orrery/sim/units"
+	"orrery/traces"
 )
 
 // runFlags are what may differ between two runs of one scenario.
@@ -58,6 +65,12 @@ or not at all.`,
 func (f runFlags) overrides(c *cobra.Command) ([]string, error) {
 	var sets []string
 	if f.trace != "" {
+		if info, err := os.Stat(f.trace); err != nil {
+			return nil, usageError{fmt.Errorf("--trace %s: there is no such file, or it cannot be read; correct the path",
+				f.trace)}
+		} else if !info.Mode().IsRegular() {
+			return nil, usageError{fmt.Errorf("--trace %s: this is no regular file; name one", f.trace)}
+		}
 		path, err := filepath.Abs(f.trace) // relative to where the user stands, not to the scenario
 		if err != nil {
 			return nil, err
@@ -87,12 +100,9 @@ func run(c *cobra.Command, name string, f runFlags) error {
 	}
 	if f.out == "" {
 		f.out = filepath.Join("out", fmt.Sprintf("%s-seed%d", s.Name, s.Seed))
-		if err := os.MkdirAll("out", 0o755); err != nil {
-			return err
-		}
 	}
-	if _, err := os.Stat(f.out); err == nil {
-		return usageError{fmt.Errorf("%s exists: choose another --out, or remove it", f.out)}
+	if err := free(f.out); err != nil {
+		return err
 	}
 	data, err := simulate(c, s, f)
 	if err != nil {
@@ -105,16 +115,68 @@ func run(c *cobra.Command, name string, f runFlags) error {
 	return missed(data)
 }
 
+// free holds that a result folder can get the name path.
+func free(path string) error {
+	_, err := os.Lstat(path)
+	switch {
+	case err == nil:
+		return usageError{fmt.Errorf("%s exists: choose another --out, or remove it", path)}
+	case errors.Is(err, syscall.ENOTDIR):
+		return usageError{fmt.Errorf("--out %s: a part of the path is a file; choose another", path)}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+// workload is how much a run has to do, as far as it is known before.
+type workload struct {
+	jobs  int64 // that will be submitted
+	steps int64 // submissions, and ends of the jobs that end
+}
+
+// survey checks everything a run will read, the jobs to the last, and counts those that a run sees: a bad row at the
+// end of a trace is better found now than after hours of simulation.
+func survey(ctx context.Context, s *scenarios.Scenario) (p *plan.Plan, w workload, err error) {
+	p, jobs, err := s.Plan()
+	if err != nil {
+		return nil, w, usageError{err}
+	}
+	defer jobs.Close()
+	if err := sim.Check(p); err != nil {
+		return nil, w, usageError{err}
+	}
+	for ctx.Err() == nil {
+		j, err := jobs.Next()
+		if errors.Is(err, io.EOF) {
+			return p, w, nil
+		}
+		if err != nil {
+			return nil, w, usageError{err}
+		}
+		if p.Horizon > 0 && j.Submit > units.Time(p.Horizon) {
+			continue
+		}
+		w.jobs++
+		w.steps++
+		if !j.Forever {
+			w.steps++
+		}
+	}
+	return nil, w, errors.New("interrupted while reading the jobs: nothing is written")
+}
+
 // simulate runs the scenario into the result folder, with progress on stderr and an eye on interrupts.
 func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data, error) {
-	p, jobs, err := s.Plan()
+	_, load, err := survey(c.Context(), s)
+	if err != nil {
+		return nil, err
+	}
+	p, jobs, err := s.Plan() // again: a stream can be read once
 	if err != nil {
 		return nil, usageError{err}
 	}
 	defer jobs.Close()
-	if err := sim.Check(p); err != nil {
-		return nil, usageError{err}
-	}
 	var stop atomic.Bool
 	ended := make(chan struct{})
 	defer close(ended)
@@ -135,13 +197,16 @@ func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data
 		return nil, err
 	}
 	defer stopProfile()
-	bar := startProgress(talk, progress, p.Horizon, jobs)
+	bar := startProgress(talk, progress, p.Horizon, load)
 	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Book: s.Book(), Out: f.out, Report: html.Render,
 		Command: os.Args, Progress: progress, Stop: &stop})
 	bar.stop()
 	var hang *engine.HangError
 	if errors.As(err, &hang) {
 		return nil, fmt.Errorf("%w\n\n%s", err, hang.Stacks)
+	}
+	if errors.Is(err, sim.ErrStopped) {
+		return nil, fmt.Errorf("interrupted: %s is not written", f.out)
 	}
 	return data, classify(err)
 }
@@ -167,8 +232,11 @@ func startProfile(path string) (stop func(), err error) {
 
 // classify tells bad input found on the way (a broken trace, a refused manifest) from failures of the program.
 func classify(err error) error {
-	var input interface{ BadInput() bool }
-	if errors.As(err, &input) && input.BadInput() {
+	var refused *sim.InputError
+	var trace *traces.Errors
+	var problem traces.Problem
+	var document *strict.Error
+	if errors.As(err, &refused) || errors.As(err, &trace) || errors.As(err, &problem) || errors.As(err, &document) {
 		return usageError{err}
 	}
 	return err

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"orrery/scenarios"
-	"orrery/sim"
 )
 
 // load reads a scenario and applies the flags that every verb on scenarios has.
@@ -20,6 +19,14 @@ func load(name string, sets []string) (*scenarios.Scenario, error) {
 		return nil, usageError{err}
 	}
 	return s, nil
+}
+
+// count says how many of a thing there are.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func newScenario() *cobra.Command {
@@ -101,15 +108,12 @@ func newScenarioValidate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, jobs, err := s.Plan()
+			p, w, err := survey(c.Context(), s)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
-			defer jobs.Close()
-			if err := sim.Check(p); err != nil {
-				return usageError{err}
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: valid: %d nodes in %d pools\n", args[0], len(p.Nodes), len(p.Pools))
+			fmt.Fprintf(c.OutOrStdout(), "%s: valid: %s in %s, %s\n", args[0], count(len(p.Nodes), "node"),
+				count(len(p.Pools), "pool"), count(int(w.jobs), "job"))
 			return nil
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"orrery/sim/journal"
+	"orrery/sim/result"
 	"orrery/sim/units"
 )
 
@@ -116,7 +117,8 @@ type NotFoundError struct {
 // Error names what is like the query.
 func (e *NotFoundError) Error() string {
 	if len(e.Similar) == 0 {
-		return fmt.Sprintf("the journal has no pod or job %q", e.Query)
+		return fmt.Sprintf("the journal has no pod or job %q; write job/NAME or pod/NAMESPACE/NAME as in %s and %s",
+			e.Query, result.JobsFile, result.PodsFile)
 	}
 	return fmt.Sprintf("the journal has no pod or job %q; did you mean %s?", e.Query, strings.Join(e.Similar, ", "))
 }

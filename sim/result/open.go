@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -24,7 +25,9 @@ var required = []string{SummaryFile, JournalFile, ScenarioFile, JobsFile, PodsFi
 // Open opens a result folder. It refuses one that is partial, lacks a file, or whose journal is not whole or not the
 // one the summary names, saying everything that is wrong. It does not read the journal through: Verify does.
 func Open(dir string) (*Opened, error) {
-	if info, err := os.Stat(dir); err != nil {
+	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no folder %q; name a result folder, e.g. the --out of a run", dir)
+	} else if err != nil {
 		return nil, err
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file; name the result folder", dir)
