@@ -2,6 +2,9 @@ module orrery
 
 go 1.26.6
 
+// kubescheduler seeds the global generator that upstream draws from.
+godebug randseednop=0
+
 require (
 	github.com/Masterminds/sprig/v3 v3.3.0
 	github.com/go-echarts/go-echarts/v2 v2.6.7
