@@ -23,7 +23,12 @@ type appliedFields struct {
 	owners   map[types.UID][]metav1.ManagedFieldsEntry
 	managers map[managerKey]*managedfields.FieldManager
 	builtIn  managedfields.TypeConverter // of client-go's schemas; made on first use, it takes a while
+	applying bool                        // an apply is being stored, which brings its own field owners
 }
+
+// otherManager owns the fields that were set by anything but an apply. Upstream tells such clients apart by their user
+// agent.
+const otherManager = "other"
 
 type managerKey struct {
 	kind *kind
@@ -59,6 +64,25 @@ func (a *appliedFields) manager(k *kind, sub string) (*managedfields.FieldManage
 	}
 	a.managers[key] = m
 	return m, nil
+}
+
+// noteUpdate moves the ownership of fields that a plain update of an applied object changes.
+func (a *appliedFields) noteUpdate(k *kind, sub string, old, obj runtime.Object) {
+	uid := old.(metav1.Object).GetUID()
+	owners, tracked := a.owners[uid]
+	if !tracked || a.applying {
+		return
+	}
+	m, err := a.manager(k, sub)
+	if err != nil {
+		return // the apply that began the tracking would have failed
+	}
+	live, changed := old.DeepCopyObject(), obj.DeepCopyObject()
+	live.GetObjectKind().SetGroupVersionKind(k.gvk)
+	changed.GetObjectKind().SetGroupVersionKind(k.gvk)
+	live.(metav1.Object).SetManagedFields(owners)
+	changed.(metav1.Object).SetManagedFields(owners)
+	a.owners[uid] = m.UpdateNoErrors(live, changed, otherManager).(metav1.Object).GetManagedFields()
 }
 
 // apply is a server-side apply patch. The caller holds write.
@@ -114,6 +138,8 @@ func (s *Store) storeApplied(p patch, old, obj runtime.Object, dry bool) (out ru
 	if err := p.checkIdentity(obj); err != nil {
 		return nil, false, err
 	}
+	s.applied.applying = true
+	defer func() { s.applied.applying = false }()
 	if old == nil {
 		out, err = s.createLocked(p.kind, obj, dry)
 	} else {

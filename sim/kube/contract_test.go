@@ -58,24 +58,32 @@ func TestCreateRefuses(t *testing.T) {
 		change(p)
 		return p
 	}
+	half := func(p *corev1.Pod) {
+		r := p.Spec.Containers[0].Resources
+		r.Limits["nvidia.com/gpu"], r.Requests["nvidia.com/gpu"] = resource.MustParse("500m"), resource.MustParse("500m")
+	}
+	system := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-x"}, Value: 1}
+	negative := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "q", Namespace: "default"},
+		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"pods": resource.MustParse("-1")}}}
 	for name, tc := range map[string]struct {
 		obj  runtime.Object
 		is   func(error) bool
 		text string
 	}{
-		"name taken":    {gpuPod("there"), apierrors.IsAlreadyExists, `pods "there" already exists`},
-		"no namespace":  {with(func(p *corev1.Pod) { p.Namespace = "nowhere" }), apierrors.IsNotFound, "nowhere"},
-		"no containers": {with(func(p *corev1.Pod) { p.Spec.Containers = nil }), apierrors.IsInvalid, "spec.containers: Required"},
-		"bad name":      {gpuPod("Not_A_Name"), apierrors.IsInvalid, "metadata.name"},
-		"bad label":     {with(func(p *corev1.Pod) { p.Labels = map[string]string{"a b": ""} }), apierrors.IsInvalid, "metadata.labels"},
-		"version set":   {with(func(p *corev1.Pod) { p.ResourceVersion = "1" }), apierrors.IsInternalError, "resourceVersion should not be set"},
-		"unknown class": {with(func(p *corev1.Pod) { p.Spec.PriorityClassName = "none" }), apierrors.IsForbidden, "no PriorityClass with name none"},
-		"half a GPU": {with(func(p *corev1.Pod) {
-			p.Spec.Containers[0].Resources.Limits["nvidia.com/gpu"] = resource.MustParse("500m")
-			p.Spec.Containers[0].Resources.Requests["nvidia.com/gpu"] = resource.MustParse("500m")
-		}), apierrors.IsInvalid, "must be an integer"},
-		"two defaults":   {&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-x"}, Value: 1}, apierrors.IsInvalid, "reserved"},
-		"negative count": {&corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "q", Namespace: "default"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"pods": resource.MustParse("-1")}}}, apierrors.IsInvalid, "greater than or equal to 0"},
+		"name taken":   {gpuPod("there"), apierrors.IsAlreadyExists, `pods "there" already exists`},
+		"no namespace": {with(func(p *corev1.Pod) { p.Namespace = "nowhere" }), apierrors.IsNotFound, "nowhere"},
+		"no containers": {with(func(p *corev1.Pod) { p.Spec.Containers = nil }), apierrors.IsInvalid,
+			"spec.containers: Required"},
+		"bad name": {gpuPod("Not_A_Name"), apierrors.IsInvalid, "metadata.name"},
+		"bad label": {with(func(p *corev1.Pod) { p.Labels = map[string]string{"a b": ""} }), apierrors.IsInvalid,
+			"metadata.labels"},
+		"version set": {with(func(p *corev1.Pod) { p.ResourceVersion = "1" }), apierrors.IsInternalError,
+			"resourceVersion should not be set"},
+		"unknown class": {with(func(p *corev1.Pod) { p.Spec.PriorityClassName = "none" }), apierrors.IsForbidden,
+			"no PriorityClass with name none"},
+		"half a GPU":      {with(half), apierrors.IsInvalid, "must be an integer"},
+		"reserved prefix": {system, apierrors.IsInvalid, "reserved"},
+		"negative count":  {negative, apierrors.IsInvalid, "greater than or equal to 0"},
 	} {
 		_, err := f.Create(tc.obj)
 		if err == nil || !tc.is(err) || !strings.Contains(err.Error(), tc.text) {
@@ -161,10 +169,13 @@ func TestStatusIsSeparate(t *testing.T) {
 
 func makeDeployment(name string, n int32) *appsv1.Deployment {
 	l := map[string]string{"app": name}
-	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Spec: appsv1.DeploymentSpec{
+	meta := metav1.ObjectMeta{Name: name, Namespace: "default"}
+	return &appsv1.Deployment{ObjectMeta: meta, Spec: appsv1.DeploymentSpec{
 		Replicas: &n, Selector: &metav1.LabelSelector{MatchLabels: l}, Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: l}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}}}
+			ObjectMeta: metav1.ObjectMeta{Labels: l}, Spec: oneContainer}}}
 }
+
+var oneContainer = corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}
 
 func TestJobGetsSelector(t *testing.T) {
 	f := newFixture(t)
@@ -347,8 +358,9 @@ func TestEviction(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := intstr.FromInt32(1)
+	sel := &metav1.LabelSelector{MatchLabels: p.Labels}
 	b := create(f, &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: "b", Namespace: "default"},
-		Spec: policyv1.PodDisruptionBudgetSpec{MinAvailable: &one, Selector: &metav1.LabelSelector{MatchLabels: p.Labels}}})
+		Spec: policyv1.PodDisruptionBudgetSpec{MinAvailable: &one, Selector: sel}})
 	evict := func(name string) error {
 		return f.Evict("default", &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
@@ -382,7 +394,8 @@ func TestEviction(t *testing.T) {
 		t.Errorf("budget after the eviction: %+v", st)
 	}
 	got := f.pod("a")
-	if got.DeletionTimestamp == nil || got.Status.Conditions[len(got.Status.Conditions)-1].Type != corev1.DisruptionTarget {
+	last := got.Status.Conditions[len(got.Status.Conditions)-1]
+	if got.DeletionTimestamp == nil || last.Type != corev1.DisruptionTarget {
 		t.Errorf("evicted pod: %+v", got.Status.Conditions)
 	}
 }

@@ -11,10 +11,11 @@
 // them.
 //
 // Known differences from a real API server, all deliberate:
-//   - managedFields are not shown. Server-side apply is upstream's structured merge; ownership is tracked from an
-//     object's first apply on, in a side table. Before the first apply nobody owns a field, so it cannot conflict.
-//     Kinds without a published schema (custom resources) are applied with upstream's deduced types, where lists are
-//     atomic.
+//   - managedFields are not shown. Server-side apply is upstream's structured merge with upstream's field manager;
+//     who owns which field is tracked from an object's first apply on, in a side table. What was there before belongs
+//     to "before-first-apply", as in upstream for such objects, and what is written later other than by an apply to
+//     one manager called "other". Kinds without a published schema (custom resources) are applied with upstream's
+//     deduced types, where lists are atomic.
 //   - Deleting an unbound or finished pod, or any pod with grace period 0, sends DELETED alone; a real server sends a
 //     MODIFIED with grace period 0 just before.
 //   - Owner garbage collection, namespace termination and the release of quota happen within the write that causes

@@ -30,9 +30,10 @@ var rsGVR = appsv1.SchemeGroupVersion.WithResource("replicasets")
 
 func makeReplicaSet(name string) *appsv1.ReplicaSet {
 	l := map[string]string{"app": name}
-	return &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Spec: appsv1.ReplicaSetSpec{
+	meta := metav1.ObjectMeta{Name: name, Namespace: "default"}
+	return &appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{
 		Selector: &metav1.LabelSelector{MatchLabels: l}, Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: l}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}}}
+			ObjectMeta: metav1.ObjectMeta{Labels: l}, Spec: oneContainer}}}
 }
 
 func TestGarbageCollection(t *testing.T) {
@@ -153,7 +154,8 @@ func TestQuota(t *testing.T) {
 	create(f, gpuPod("b"))
 	create(f, makeReplicaSet("rs"))
 	used("3 3 1")
-	if _, err := f.Create(gpuPod("c")); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota: q") {
+	_, err := f.Create(gpuPod("c"))
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "exceeded quota: q") {
 		t.Errorf("over quota: %v", err)
 	}
 	if _, err := f.Create(makeReplicaSet("rs2")); !apierrors.IsForbidden(err) {
@@ -182,7 +184,8 @@ func TestLimitRangeAndPriority(t *testing.T) {
 	f := newFixture(t)
 	create(f, &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "l", Namespace: "default"},
 		Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: corev1.LimitTypeContainer,
-			Default: corev1.ResourceList{"cpu": resource.MustParse("4")}, Max: corev1.ResourceList{"cpu": resource.MustParse("8")}}}}})
+			Default: corev1.ResourceList{"cpu": resource.MustParse("4")},
+			Max:     corev1.ResourceList{"cpu": resource.MustParse("8")}}}}})
 	p := create(f, gpuPod("a"))
 	if got := p.Spec.Containers[0].Resources.Limits["cpu"]; got.Value() != 4 {
 		t.Errorf("default limit: %v", got)

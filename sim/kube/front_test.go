@@ -56,8 +56,8 @@ func TestClientLifeCycle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !apierrors.IsAlreadyExists(func() error { _, err := pods.Create(bg, gpuPod("a"), metav1.CreateOptions{}); return err }()) {
-			t.Error("created twice")
+		if _, err := pods.Create(bg, gpuPod("a"), metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
+			t.Errorf("created twice: %v", err)
 		}
 		if err := pods.Bind(bg, binding("a", "n"), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -121,9 +121,11 @@ func TestClientPatches(t *testing.T) {
 		}{
 			{types.StrategicMergePatchType, "status", `{"status":{"conditions":[{"type":"A","status":"True"}]}}`,
 				func(p *corev1.Pod) bool { return len(p.Status.Conditions) == 1 }},
-			{types.StrategicMergePatchType, "status", `{"status":{"conditions":[{"type":"B","status":"True"},{"type":"A","status":"False"}],"nominatedNodeName":"n"}}`,
+			{types.StrategicMergePatchType, "status", `{"status":{"conditions":[{"type":"B","status":"True"},` +
+				`{"type":"A","status":"False"}],"nominatedNodeName":"n"}}`,
 				func(p *corev1.Pod) bool {
-					return len(p.Status.Conditions) == 2 && p.Status.Conditions[1].Type == "A" && p.Status.Conditions[1].Status == "False"
+					c := p.Status.Conditions
+					return len(c) == 2 && c[1].Type == "A" && c[1].Status == "False"
 				}},
 			{types.StrategicMergePatchType, "status", `{"status":{"conditions":[{"type":"A","$patch":"delete"}]}}`,
 				func(p *corev1.Pod) bool { return len(p.Status.Conditions) == 1 && p.Status.NominatedNodeName == "n" }},
@@ -185,6 +187,22 @@ func TestServerSideApply(t *testing.T) {
 	if c, err := apply("one", false, map[string]string{}); err != nil || len(c.Data) != 1 || c.Data["a"] != "2" {
 		t.Errorf("dropped fields should go unless another owns them: %v %v", c, err)
 	}
+	gvr := corev1.SchemeGroupVersion.WithResource("configmaps")
+	if _, err := f.Patch(gvr, "default", "c", types.MergePatchType, []byte(`{"data":{"a":"9"}}`), "",
+		metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := apply("two", false, map[string]string{"a": "2"}); !apierrors.IsConflict(err) ||
+		!strings.Contains(err.Error(), otherManager) {
+		t.Errorf("changed by an update since: %v", err)
+	}
+	create(f, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "plain", Namespace: "default"},
+		Data: map[string]string{"a": "1"}})
+	if _, err := cms.Apply(bg, corev1ac.ConfigMap("plain", "default").WithData(map[string]string{"a": "2"}),
+		metav1.ApplyOptions{FieldManager: "one"}); !apierrors.IsConflict(err) ||
+		!strings.Contains(err.Error(), "before-first-apply") {
+		t.Errorf("created without apply: %v", err)
+	}
 	claim := create(f, &resourcev1.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: "r", Namespace: "default"},
 		Spec: resourcev1.ResourceClaimSpec{Devices: resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{{Name: "g",
 			Exactly: &resourcev1.ExactDeviceRequest{DeviceClassName: "gpu"}}}}}})
@@ -214,14 +232,16 @@ func TestScaleAndOtherVersions(t *testing.T) {
 		"scale"); err != nil {
 		t.Fatal(err)
 	}
-	if obj, _ := f.Get(appsv1.SchemeGroupVersion.WithResource("deployments"), "default", "d"); *obj.(*appsv1.Deployment).Spec.Replicas != 2 {
-		t.Errorf("replicas %d", *obj.(*appsv1.Deployment).Spec.Replicas)
+	obj, err := f.Get(appsv1.SchemeGroupVersion.WithResource("deployments"), "default", "d")
+	if err != nil || *obj.(*appsv1.Deployment).Spec.Replicas != 2 {
+		t.Errorf("%v %v", obj, err)
 	}
 	percent := int32(50)
 	hpa := &autoscalingv1.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "h", Namespace: "default"},
 		Spec: autoscalingv1.HorizontalPodAutoscalerSpec{MaxReplicas: 4, TargetCPUUtilizationPercentage: &percent,
 			ScaleTargetRef: autoscalingv1.CrossVersionObjectReference{Kind: "Deployment", Name: "d", APIVersion: "apps/v1"}}}
-	if _, err := cs.AutoscalingV1().HorizontalPodAutoscalers("default").Create(bg, hpa, metav1.CreateOptions{}); err != nil {
+	_, err = cs.AutoscalingV1().HorizontalPodAutoscalers("default").Create(bg, hpa, metav1.CreateOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	v2, err := cs.AutoscalingV2().HorizontalPodAutoscalers("default").Get(bg, "h", metav1.GetOptions{})
@@ -378,8 +398,8 @@ func TestControllerRuntimeClientAndCustomResources(t *testing.T) {
 	if err := c.Status().Update(bg, w); err != nil || w.Generation != 1 || w.Status["ok"] != "1" {
 		t.Fatalf("%+v %v", w, err)
 	}
-	if err := c.Patch(bg, w, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"b":"2"},"status":{"ok":"2"}}`))); err != nil ||
-		w.Generation != 2 || w.Status["ok"] != "1" || len(w.Spec) != 2 {
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"b":"2"},"status":{"ok":"2"}}`))
+	if err := c.Patch(bg, w, patch); err != nil || w.Generation != 2 || w.Status["ok"] != "1" || len(w.Spec) != 2 {
 		t.Fatalf("%+v %v", w, err)
 	}
 	var list widgetList

@@ -24,13 +24,22 @@ type merger struct {
 }
 
 // strategicMerge is Kubernetes' strategic merge patch.
-var strategicMerge = merger{true, func(obj any, before, patch map[string]any) (map[string]any, error) {
+var strategicMerge = merger{true, mergeStrategically}
+
+// mergeStrategically calls upstream's merge, which panics on a merge key that is not a scalar; a real API server
+// recovers from that too.
+func mergeStrategically(obj any, before, patch map[string]any) (after map[string]any, err error) {
 	meta, err := patchMeta(obj)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("merging: %v", r)
+		}
+	}()
 	return strategicpatch.StrategicMergeMapPatchUsingLookupPatchMeta(before, patch, meta)
-}}
+}
 
 // plainMerge is the JSON merge patch of RFC 7386.
 var plainMerge = merger{false, func(_ any, before, patch map[string]any) (map[string]any, error) {
@@ -128,18 +137,19 @@ func partOf(t reflect.Type, patch map[string]any, directives bool) *part {
 		}
 		out.fields = append(out.fields, f)
 	}
+	for key := range patch {
+		if directives && strings.HasPrefix(key, "$") && !strings.Contains(key, "/") {
+			for name := range known { // $patch, $retainKeys: about all fields, and all of each
+				add(name, nil)
+			}
+		}
+	}
 	for key, v := range patch {
-		if !directives || !strings.HasPrefix(key, "$") {
-			add(key, v)
+		if _, name, ok := strings.Cut(key, "/"); ok && directives && key[0] == '$' {
+			add(name, patch[name]) // $setElementOrder/<field>, $deleteFromPrimitiveList/<field>
 			continue
 		}
-		if _, name, ok := strings.Cut(key, "/"); ok { // $setElementOrder/<field>, $deleteFromPrimitiveList/<field>
-			add(name, patch[name])
-			continue
-		}
-		for name := range known { // $patch, $retainKeys: about all fields
-			add(name, nil)
-		}
+		add(key, v)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -14,7 +15,8 @@ import (
 
 // patchSeeds are patches that controllers send, and awkward ones.
 var patchSeeds = []string{
-	`{"status":{"$setElementOrder/conditions":[{"type":"PodScheduled"},{"type":"Ready"}],"conditions":[{"lastTransitionTime":null,"message":"m","reason":"Unschedulable","status":"False","type":"PodScheduled"}]}}`,
+	`{"status":{"$setElementOrder/conditions":[{"type":"PodScheduled"},{"type":"Ready"}],"conditions":[` +
+		`{"lastTransitionTime":null,"message":"m","reason":"Unschedulable","status":"False","type":"PodScheduled"}]}}`,
 	`{"metadata":{"uid":"x","labels":{"a":"b"}},"status":{"phase":"Running","podIPs":[{"ip":"10.0.0.1"}]}}`,
 	`{"metadata":{"finalizers":["a/b"],"$deleteFromPrimitiveList/finalizers":["c/d"]}}`,
 	`{"spec":{"$patch":"replace","containers":[{"name":"x"}]}}`,
@@ -26,6 +28,8 @@ var patchSeeds = []string{
 	`{"status":{"$retainKeys":["phase"],"phase":"Failed"}}`,
 	`{"metadata":{"creationTimestamp":"2030-01-01T00:00:00Z"}}`,
 	`{"spec":{"terminationGracePeriodSeconds":5,"containers":[{"name":"work","resources":{"limits":{"cpu":"2"}}}]}}`,
+	`{"spec":{"containers":[{"name":{}}]}}`,
+	`{"$patch":"replace","spec":{"nodeName":"n"}}`,
 	`[]`, `{`, `{"spec":7}`, `{"spec":{"volumes":[{"name":"v","$retainKeys":["name","emptyDir"],"emptyDir":{}}]}}`,
 }
 
@@ -53,7 +57,7 @@ func FuzzMerge(f *testing.F) {
 		want := &corev1.Pod{}
 		var after []byte
 		if strategic {
-			after, err = strategicpatch.StrategicMergePatch(whole, []byte(patch), &corev1.Pod{})
+			after, err = wholeMerge(whole, []byte(patch))
 		} else {
 			after, err = jsonpatch.MergePatch(whole, []byte(patch))
 		}
@@ -91,4 +95,14 @@ func roundTripped(t *testing.T, p *corev1.Pod) *corev1.Pod {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// wholeMerge is upstream's merge of the whole object, its panics turned into errors.
+func wholeMerge(whole, patch []byte) (after []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	return strategicpatch.StrategicMergePatch(whole, patch, &corev1.Pod{})
 }

@@ -139,7 +139,8 @@ func (q *quotaKeeper) change(k *kind, old, obj runtime.Object) error {
 		if quota.Equals(freed, taken) {
 			continue
 		}
-		q.store.setUsed(&quotas[i], quota.Mask(quota.Subtract(quota.Add(quotas[i].Status.Used, taken), freed), names))
+		used := quota.Subtract(quota.Add(quotas[i].Status.Used, taken), freed)
+		q.store.setUsed(&quotas[i], quota.Mask(used, names))
 	}
 	return nil
 }
@@ -196,8 +197,8 @@ func (q *quotaKeeper) recount(rq *corev1.ResourceQuota) error {
 	return nil
 }
 
-// recount brings a quota's status up to date. Where upstream cannot count, its controller reports the error, tries again
-// and leaves the status as it is; a quota without status admits nothing that it covers.
+// recount brings a quota's status up to date. Where upstream cannot count, its controller reports the error, tries
+// again and leaves the status as it is; a quota without status admits nothing that it covers.
 func (s *Store) recount(rq *corev1.ResourceQuota) {
 	if err := s.quotas.recount(rq); err != nil {
 		utilruntime.HandleError(err)
@@ -244,7 +245,8 @@ func (s *Store) afterCreate(k *kind, obj runtime.Object) {
 
 // afterUpdate follows up an update within the same write.
 func (s *Store) afterUpdate(_ *kind, _, obj runtime.Object) {
-	if rq, ok := obj.(*corev1.ResourceQuota); ok && !equality.Semantic.DeepEqual(rq.Spec.Hard, rq.Status.Hard) {
+	rq, ok := obj.(*corev1.ResourceQuota)
+	if ok && !equality.Semantic.DeepEqual(rq.Spec.Hard, rq.Status.Hard) {
 		s.recount(rq)
 	}
 }

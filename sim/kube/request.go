@@ -29,7 +29,8 @@ func (c Call) String() string {
 }
 
 // Gate decides when a request runs. It must call fn once, on any goroutine, before it returns; fn does not block. It is
-// called on the client's goroutine while no lock is held. A nil Gate runs fn at once.
+// called on the client's goroutine while no lock is held. Events that are dropped do not pass it. A nil Gate runs fn at
+// once.
 type Gate func(c Call, fn func())
 
 // run passes fn through the gate.

@@ -135,11 +135,12 @@ func strategies(ns namespaceGetter) map[schema.GroupKind]strategy {
 
 		{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}: withStatus(horizontalpodautoscaler.Strategy,
 			horizontalpodautoscaler.StatusStrategy),
-		{Group: "batch", Kind: "CronJob"}:              withStatus(cronjob.Strategy, cronjob.StatusStrategy),
-		{Group: "batch", Kind: "Job"}:                  withStatus(job.Strategy, job.StatusStrategy),
-		{Group: "coordination.k8s.io", Kind: "Lease"}:  plain(lease.Strategy),
-		{Group: "node.k8s.io", Kind: "RuntimeClass"}:   plain(runtimeclass.Strategy),
-		{Group: "policy", Kind: "PodDisruptionBudget"}: withStatus(poddisruptionbudget.Strategy, poddisruptionbudget.StatusStrategy),
+		{Group: "batch", Kind: "CronJob"}:             withStatus(cronjob.Strategy, cronjob.StatusStrategy),
+		{Group: "batch", Kind: "Job"}:                 withStatus(job.Strategy, job.StatusStrategy),
+		{Group: "coordination.k8s.io", Kind: "Lease"}: plain(lease.Strategy),
+		{Group: "node.k8s.io", Kind: "RuntimeClass"}:  plain(runtimeclass.Strategy),
+		{Group: "policy", Kind: "PodDisruptionBudget"}: withStatus(poddisruptionbudget.Strategy,
+			poddisruptionbudget.StatusStrategy),
 
 		{Group: "discovery.k8s.io", Kind: "EndpointSlice"}:       plain(endpointslice.Strategy),
 		{Group: "scheduling.k8s.io", Kind: "PriorityClass"}:      plain(priorityclass.Strategy),

@@ -21,7 +21,8 @@ import (
 )
 
 // optimisticLockMessage is upstream's (k8s.io/apiserver/pkg/registry/generic/registry).
-const optimisticLockMessage = "the object has been modified; please apply your changes to the latest version and try again"
+const optimisticLockMessage = "the object has been modified; please apply your changes to the latest version and " +
+	"try again"
 
 // Update replaces an object, or the part a subresource covers, and returns it as stored, to be read only. obj is not
 // kept or changed. A set resourceVersion or UID must be the current one; without a resourceVersion the update is
@@ -109,6 +110,7 @@ func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) 
 	if err := s.quotas.change(k, old, obj); err != nil {
 		return nil, err
 	}
+	s.applied.noteUpdate(k, sub, old, obj)
 	s.commit(k, VerbUpdate, sub, old, obj)
 	s.afterUpdate(k, old, obj)
 	return obj, nil
