@@ -140,7 +140,7 @@ func (c *cluster) buildManifests() error {
 	var err error
 	c.budgets, err = disruption.Start(disruption.Params{Client: c.store.RESTConfig(c.gate), Mapper: c.store.RESTMapper(),
 		Informers: func(cs kubernetes.Interface) informers.SharedInformerFactory {
-			return c.store.InformerFactory(cs, kube.Deliver(c.deliver))
+			return c.store.InformerFactory(cs, kube.Deliver(c.deliver), kube.AllPods())
 		}})
 	return err
 }

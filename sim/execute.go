@@ -90,7 +90,7 @@ func Refold(dir string, p *plan.Plan, book *cost.Book) (*result.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it was only read
 	data, err := account.FromJournal(r, account.Options{Description: p.Description, Config: string(p.Resolved),
 		Repeatable: opened.Summary.Repeatable})
 	if err != nil {

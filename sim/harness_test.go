@@ -54,7 +54,7 @@ func try(scenario string, sets ...string) (played, error) {
 	if err != nil {
 		return played{}, err
 	}
-	defer jobs.Close()
+	defer func() { _ = jobs.Close() }()
 	var buf bytes.Buffer
 	w, fold, keep := journal.NewWriter(&buf), account.New(account.Options{}), new(tape)
 	out, err := sim.Run(sim.Params{Plan: p, Jobs: jobs, Sink: journal.Multi{w, fold, keep}})

@@ -183,7 +183,7 @@ func TestHang(t *testing.T) {
 		e.At(0, PhaseDecide, "hold", func() {
 			go func() { mu.Lock(); <-release; mu.Unlock() }() // a channel from outside is never durably blocked
 		})
-		e.At(1000, PhaseDecide, "never", func() { mu.Lock(); mu.Unlock() })
+		e.At(1000, PhaseDecide, "never", func() { mu.Lock(); defer mu.Unlock(); e.Now() })
 		_, err = e.Run(-1)
 		return err
 	})

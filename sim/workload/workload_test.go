@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -162,7 +163,7 @@ func (b *bench) submit(f []string) {
 		k, v, _ := strings.Cut(a, "=")
 		switch k {
 		case "pods":
-			fmt.Sscan(v, &n)
+			n, _ = strconv.Atoi(v)
 		case "run":
 			j.Run, _ = time.ParseDuration(v)
 		case "outcome":
