@@ -9,7 +9,9 @@ import (
 )
 
 // recorder takes upstream's events. The journal already holds what they say, but for one: who was preempted for whom.
-type recorder struct{ preempted func(victim *v1.Pod, by metav1.Object) }
+type recorder struct {
+	preempted func(victim *v1.Pod, by metav1.Object)
+}
 
 func (r recorder) WithLogger(klog.Logger) events.EventRecorderLogger { return r }
 
