@@ -260,8 +260,8 @@ var (
 	ErrLivelock = errors.New("livelock")
 )
 
-// Run executes events until none but background ones are left (drained = true) or the next one lies after until
-// (drained = false, clock at until). until < 0 means no limit.
+// Run executes events. With until < 0 it ends when none but background ones are left (drained). With until ≥ 0 it
+// ends at until, whatever is left; drained then says whether anything but background events was.
 func (e *Engine) Run(until units.Time) (drained bool, err error) {
 	if err := e.begin(); err != nil {
 		return false, err
@@ -269,12 +269,12 @@ func (e *Engine) Run(until units.Time) (drained bool, err error) {
 	for {
 		e.Settle()
 		ev := e.heap.peek()
-		if e.foreground == 0 {
+		if until < 0 && e.foreground == 0 {
 			return true, nil
 		}
-		if until >= 0 && ev.at > until {
+		if until >= 0 && (ev == nil || ev.at > until) {
 			if e.sleep(until) {
-				return false, nil
+				return e.foreground == 0, nil
 			}
 			continue
 		}
@@ -309,24 +309,24 @@ func (e *Engine) begin() error {
 // Stop ends Run with err after the current event.
 func (e *Engine) Stop(err error) { e.stopped = err }
 
-// Drain lets goroutines that still wait in the gate finish, at the current instant, so that the bubble can end. No
-// other events run any more.
+// Drain lets goroutines that still wait in the gate, or sleep for a while (in a client's rate limiter), finish, so that
+// the bubble can end: once its main function has returned, time stands still in a bubble. No other events run any more.
 func (e *Engine) Drain() {
 	e.settled = nil
-	for {
+	const quiet = 3 // rounds without a call before everybody counts as gone
+	for idle := 0; idle < quiet; idle++ {
 		synctest.Wait()
 		e.mu.Lock()
 		waiting := append(e.scheduled, e.waiting...)
 		e.scheduled, e.waiting = nil, nil
 		e.mu.Unlock()
-		if len(waiting) == 0 {
-			return
-		}
 		for _, c := range waiting {
 			if !c.performed {
 				c.perform()
+				idle = 0
 			}
 		}
+		time.Sleep(preparation)
 	}
 }
 

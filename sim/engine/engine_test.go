@@ -149,6 +149,20 @@ func TestDrainedAndHorizon(t *testing.T) {
 		if err != nil || !drained || e.Now() != units.Time(10*time.Second) {
 			return fmt.Errorf("drain: drained %v at %s, err %v", drained, e.Now(), err)
 		}
+		drained, err = e.Run(units.Time(20 * time.Second))
+		if err != nil || !drained || e.Now() != units.Time(20*time.Second) || polls != 21 {
+			return fmt.Errorf("beyond: drained %v at %s with %d polls, err %v", drained, e.Now(), polls, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nothing at all: the clock still reaches the horizon.
+	err = inBubble(t, Params{}, func(e *Engine) error {
+		if drained, err := e.Run(units.Time(time.Hour)); err != nil || !drained || e.Now() != units.Time(time.Hour) {
+			return fmt.Errorf("empty: drained %v at %s, err %v", drained, e.Now(), err)
+		}
 		return nil
 	})
 	if err != nil {

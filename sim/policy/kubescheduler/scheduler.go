@@ -247,7 +247,13 @@ func (s *Scheduler) start(ctx context.Context) {
 	s.popFromBackoff = utilfeature.DefaultFeatureGate.Enabled(features.SchedulerPopFromBackoffQ)
 	go func() {
 		// Half a tick off the engine's grid: the queue's own 30 s timer never meets one of our events.
-		time.Sleep(time.Until(s.p.Engine.Clock()) + units.Tick/2)
+		begin := time.NewTimer(time.Until(s.p.Engine.Clock()) + units.Tick/2)
+		select {
+		case <-begin.C:
+		case <-ctx.Done(): // closed before it began
+			begin.Stop()
+			return
+		}
 		s.sched.SchedulingQueue.Run(logr.Discard())
 		if s.sched.APIDispatcher != nil {
 			s.sched.APIDispatcher.Run(logr.Discard())
