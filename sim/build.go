@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strings"
@@ -199,11 +200,25 @@ func (u *upstreamErrors) install(*cluster) {
 	u.previous = utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{
 		func(_ context.Context, err error, msg string, _ ...interface{}) {
+			if routine(err) {
+				return
+			}
 			if err != nil {
 				msg = strings.TrimSpace(msg + ": " + err.Error())
 			}
 			u.add("upstream-error", msg)
 		}}
+}
+
+// routine reports whether an error is a part of normal life that upstream copes with: a write that another one came
+// before (it reads again and retries), or one to a pod that was deleted meanwhile (its informer tells it next).
+func routine(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) && details != nil && details.Kind == podsResource.Resource
 }
 
 func (u *upstreamErrors) restore() { utilruntime.ErrorHandlers = u.previous }

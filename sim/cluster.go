@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"orrery/sim/engine"
@@ -54,6 +55,11 @@ func (c *cluster) record(b journal.Body) {
 	switch r := b.(type) {
 	case journal.Attempt:
 		c.p.Progress.Attempts.Add(1)
+		if c.isGone(r.Pod) {
+			c.upstream.add("late-attempt", "scheduling attempts on pods that had been deleted, of which the scheduler "+
+				"had not been told yet; the first: "+r.Pod)
+			return
+		}
 		if c.plan.Pods.DropUnschedulable && r.Result == journal.Unschedulable && r.Nominated == "" {
 			c.engine.After(0, engine.PhaseRelease, "drop "+r.Pod, func() { c.drop(r.Pod, r.Message) })
 		}
@@ -63,6 +69,13 @@ func (c *cluster) record(b journal.Body) {
 		c.p.Progress.Ended.Add(1)
 	}
 	c.p.Sink.Append(c.engine.Now(), b)
+}
+
+// isGone reports whether the pod namespace/name has been deleted.
+func (c *cluster) isGone(key string) bool {
+	ns, name, _ := strings.Cut(key, "/")
+	_, err := c.store.Get(podsResource, ns, name)
+	return apierrors.IsNotFound(err)
 }
 
 func (c *cluster) drop(pod, message string) {
