@@ -15,8 +15,8 @@ func newExplain() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain RESULT_DIR pod/NAMESPACE/NAME|job/NAME",
 		Short: "Why did it wait? Each attempt, the scheduler's own words, what freed the place",
-		Example: `  orrery explain out/demo job/job-17
-  orrery explain out/demo pod/default/job-17-0 --json`,
+		Example: `  orrery explain out/demo job/demo-0000017
+  orrery explain out/demo pod/language/demo-0000017-0 --json`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			opened, err := result.Open(args[0])

@@ -101,7 +101,7 @@ Results go to stdout and to the result folder, talk goes to stderr.
 Exit codes: 0 done · 1 failed · 2 bad usage or input · 3 an expectation of the scenario was missed.`,
 		Example: `  orrery run demo                                  # the embedded default, no files needed
   orrery run my.yaml --set cluster.pools.a100.nodes=48
-  orrery explain out/demo pod/default/job-17-0     # why did it wait?
+  orrery explain out/demo pod/language/demo-0000017-0 # why did it wait?
   orrery report out/demo                           # the same figures, without simulating again`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
