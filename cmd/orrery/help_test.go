@@ -76,8 +76,8 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 		switch sub := strings.Fields(c.CommandPath() + " x")[1]; {
-		case sub == "version", sub == "export" && strings.Contains(line, " demo"), sub == "scenario" && !strings.Contains(line,
-			"my.yaml"), strings.HasSuffix(line, "trace formats"), strings.Contains(line, "scenario show"):
+		case sub == "version", sub == "export" && strings.Contains(line, " demo"),
+			sub == "scenario" && !strings.Contains(line, "my.yaml"), strings.HasSuffix(line, "trace formats"), strings.Contains(line, "scenario show"):
 			ran++
 			if got := must(t, args...); got == "" {
 				t.Errorf("%s: no result", line)

@@ -24,24 +24,25 @@ var badInputs = map[string]struct {
 	"scenario: empty":   {map[string]string{"s.yaml": ""}, []string{"s.yaml:1:1: the file is empty"}},
 	"scenario: binary":  {map[string]string{"s.yaml": "\x00\xff\xfe\x01"}, []string{"s.yaml:1"}},
 	"scheduler: unknown field": {
-		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nscheduler: {config: k.yaml}\n", "k.yaml": kubeScheduler +
-			"profiles:\n- schedulerName: default-scheduler\n  plugin: {}\nparalelism: 3\n"},
+		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nscheduler: {config: k.yaml}\n",
+			"k.yaml": kubeScheduler + "profiles:\n- schedulerName: default-scheduler\n  plugin: {}\nparalelism: 3\n"},
 		[]string{`k.yaml:5: unknown field "profiles[0].plugin"`, `k.yaml:6: unknown field "paralelism"`, "remove it"}},
 	"scheduler: wrong type, and a Stage": {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nscheduler: {config: k.yaml}\nstages: [t.yaml]\n",
 			"k.yaml": kubeScheduler + "parallelism: many\n", "t.yaml": stage + "  dely: {}\n"},
 		[]string{"k.yaml:", "t.yaml:6: unknown field \"dely\" in spec", "delay"}},
 	"scheduler: unknown plugin": {
-		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nscheduler: {config: k.yaml}\n", "k.yaml": kubeScheduler +
-			"profiles:\n- schedulerName: default-scheduler\n  plugins:\n    score:\n      enabled:\n      - name: NodeFit\n"},
+		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nscheduler: {config: k.yaml}\n",
+			"k.yaml": kubeScheduler + "profiles:\n- schedulerName: default-scheduler\n  plugins:\n    score:\n      enabled:\n      - name: NodeFit\n"},
 		[]string{"k.yaml:8: profile default-scheduler", `no plugin "NodeFit"`, "NodeResourcesFit"}},
 	"stage: wrong type": {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nstages: [t.yaml]\n",
 			"t.yaml": stage + "  delay: {durationMilliseconds: soon}\n"},
 		[]string{"t.yaml:6: spec.delay.durationMilliseconds: want a whole number"}},
 	"manifests: unknown field, wrong type, unknown kind": {
-		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nmanifests: [m.yaml]\n", "m.yaml": class + "valeu: 3\n---\n" +
-			class + "value: ten\n---\napiVersion: v9\nkind: Thing\n"},
+		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nmanifests: [m.yaml]\n",
+			"m.yaml": class + "valeu: 3\n---\n" +
+				class + "value: ten\n---\napiVersion: v9\nkind: Thing\n"},
 		[]string{`m.yaml:5: unknown field "valeu"`, "m.yaml:7: ", `m.yaml:14: unknown kind "Thing"`}},
 	"manifests: refused by the API": {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nmanifests: [m.yaml]\n", "m.yaml": class +
@@ -169,8 +170,8 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"run", "s.yaml", "--out", "x", "--set", "nonsense"}, []string{"want path=value"}},
 		{[]string{"run", "s.yaml", "--out", "x", "--set", "..="}, []string{"empty name"}},
 		{[]string{"run", "s.yaml", "--out", "x", "--set", "cluster.pools.b.nodes=1"}, []string{`did you mean "a"`}},
-		{[]string{"run", "s.yaml", "--out", "x", "--set", "cluster.pools.a.nodes=99999999999999999999", "--set", "horizon=1e9",
-			"--set", "name=../../x"}, []string{"want a whole number", "is not a duration", "is not made of a-z"}},
+		{[]string{"run", "s.yaml", "--out", "x", "--set", "cluster.pools.a.nodes=99999999999999999999",
+			"--set", "horizon=1e9", "--set", "name=../../x"}, []string{"want a whole number", "is not a duration", "is not made of a-z"}},
 		{[]string{"report", "nosuch"}, []string{"no folder \"nosuch\""}},
 		{[]string{"report", "file"}, []string{"file is a file"}},
 		{[]string{"report", "."}, []string{"no whole result", "result.json", "journal.ndjson.zst"}},

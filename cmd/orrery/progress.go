@@ -54,7 +54,8 @@ func (g *progress) newBar() *progressbar.ProgressBar {
 	if g.horizon == 0 && g.load.steps == 0 {
 		limit = -1 // a spinner: nobody knows how much there is
 	}
-	return progressbar.NewOptions64(limit, progressbar.OptionSetWriter(g.w), progressbar.OptionSetWidth(barWidth(width(g.w))),
+	return progressbar.NewOptions64(limit, progressbar.OptionSetWriter(g.w),
+		progressbar.OptionSetWidth(barWidth(width(g.w))),
 		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(barInterval/2))
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -99,6 +101,9 @@ func render(c *cobra.Command, data *result.Data, dir, format, out string) error 
 		if out == "" {
 			return usageError{fmt.Errorf("--format csv writes one file a table: name a folder with --out")}
 		}
+		if names, err := os.ReadDir(out); err == nil && len(names) > 0 || errors.Is(err, syscall.ENOTDIR) {
+			return usageError{fmt.Errorf("--out %s exists: name a new folder", out)}
+		}
 		return csv.WriteDir(out, data)
 	}
 	return usageError{fmt.Errorf("--format %q: choose term, html, csv or json", format)}
@@ -108,6 +113,9 @@ func render(c *cobra.Command, data *result.Data, dir, format, out string) error 
 func to(c *cobra.Command, path string, write func(io.Writer) error) error {
 	if path == "" {
 		return write(c.OutOrStdout())
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return usageError{fmt.Errorf("--out %s is a folder: name a file in it", path)}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

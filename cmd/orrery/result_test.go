@@ -55,7 +55,8 @@ func TestRunsRepeat(t *testing.T) {
 	if talk.code != exitDone || talk.stderr != "" && !strings.HasPrefix(talk.stderr, "simulated ") {
 		t.Fatalf("code %d, stderr %q", talk.code, talk.stderr)
 	}
-	for _, want := range []string{"scenario      quickstart-small, seed 1", "report: " + at("a/report.html"), "1 of 1 met"} {
+	for _, want := range []string{"scenario      quickstart-small, seed 1", "report: " + at("a/report.html"),
+		"1 of 1 met"} {
 		if !strings.Contains(talk.stdout, want) {
 			t.Errorf("stdout lacks %q:\n%s", want, talk.stdout)
 		}
@@ -82,7 +83,8 @@ func TestDefaultFolder(t *testing.T) {
 	if _, err := result.Open("out/quickstart-small-seed3"); err != nil {
 		t.Error(err)
 	}
-	refuses(t, exitUsage, []string{"out/quickstart-small-seed3 exists", "--out"}, "run", "quickstart-small", "--seed", "3")
+	refuses(t, exitUsage, []string{"out/quickstart-small-seed3 exists", "--out"}, "run", "quickstart-small", "--seed",
+		"3")
 }
 
 // TestReports checks that what is rendered later equals what the run rendered, in every format.
@@ -108,14 +110,16 @@ func TestReports(t *testing.T) {
 		t.Errorf("no findings on the terminal:\n%s", got)
 	}
 	var doc struct{ Panels []struct{ ID string } }
-	if err := json.Unmarshal([]byte(must(t, "report", out, "--format", "json")), &doc); err != nil || len(doc.Panels) < 10 {
+	err = json.Unmarshal([]byte(must(t, "report", out, "--format", "json")), &doc)
+	if err != nil || len(doc.Panels) < 10 {
 		t.Errorf("json: %v, %d panels", err, len(doc.Panels))
 	}
 	must(t, "report", out, "--format", "csv", "--out", filepath.Join(dir, "tables"))
 	if got := leftovers(t, filepath.Join(dir, "tables")); len(got) < 10 {
 		t.Errorf("csv wrote only %v", got)
 	}
-	priced := must(t, "report", out, "--format", "json", "--set", "cluster.pools.l4.price={usdPerGPUHour: 99, source: test}")
+	priced := must(t, "report", out, "--format", "json", "--set",
+		"cluster.pools.l4.price={usdPerGPUHour: 99, source: test}")
 	if priced == must(t, "report", out, "--format", "json") {
 		t.Error("another price changes nothing")
 	}
@@ -123,6 +127,9 @@ func TestReports(t *testing.T) {
 	refuses(t, exitUsage, []string{"want path=value"}, "report", out, "--set", "nonsense")
 	refuses(t, exitUsage, []string{"xml", "term, html, csv or json"}, "report", out, "--format", "xml")
 	refuses(t, exitUsage, []string{"--out"}, "report", out, "--format", "csv")
+	refuses(t, exitUsage, []string{"tables exists"}, "report", out, "--format", "csv", "--out",
+		filepath.Join(dir, "tables"))
+	refuses(t, exitUsage, []string{"is a folder"}, "report", out, "--format", "json", "--out", dir)
 }
 
 // TestTraceElsewhere checks --trace, and that a report needs neither the trace nor the folder it was run in.
@@ -134,7 +141,8 @@ func TestTraceElsewhere(t *testing.T) {
 	must(t, "run", at("s.yaml"), "--trace", at("j.ndjson"), "--out", at("plain"))
 	must(t, "run", at("s.yaml"), "--trace", at("j.ndjson.zst"), "--trace-format", "canonical", "--out", at("zst"))
 	plain, zst := contents(t, at("plain")), contents(t, at("zst"))
-	if plain["tables/jobs.parquet"] != zst["tables/jobs.parquet"] || !strings.Contains(plain["result.json"], `"submitted": 2`) {
+	if plain["tables/jobs.parquet"] != zst["tables/jobs.parquet"] ||
+		!strings.Contains(plain["result.json"], `"submitted": 2`) {
 		t.Error("the compressed trace gives other jobs, or none")
 	}
 	if err := os.Remove(at("j.ndjson")); err != nil {
@@ -152,7 +160,8 @@ func TestTraceElsewhere(t *testing.T) {
 // TestExpectations checks exit code 3: the result is there, and what was missed is said.
 func TestExpectations(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "r")
-	o := cli("run", "quickstart-small", "--out", out, "--set", "expect={jobs.completed: {min: 201}, gpu.devices: {max: 3}}")
+	o := cli("run", "quickstart-small", "--out", out, "--set",
+		"expect={jobs.completed: {min: 201}, gpu.devices: {max: 3}}")
 	if o.code != exitMissed || !strings.Contains(o.stdout, "0 of 2 met") {
 		t.Errorf("code %d\n%s", o.code, o.stdout)
 	}

@@ -18,7 +18,8 @@ type traceFlags struct {
 }
 
 func (f *traceFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.format, "format", "", "format of the input; found out by itself when empty (see `orrery trace formats`)")
+	c.Flags().StringVar(&f.format, "format", "",
+		"format of the input; found out by itself when empty (see `orrery trace formats`)")
 	c.Flags().StringArrayVar(&f.set, "option", nil, "option of the format as name=value, e.g. kalos=true; repeatable")
 	c.Flags().BoolVar(&f.skipBad, "skip-bad", false, "leave malformed rows out, and count them, instead of failing")
 }
@@ -45,9 +46,11 @@ func newTrace() *cobra.Command {
 		Short: "Import, describe, validate and convert job traces",
 		Long: `A trace is a stream of jobs. Orrery's own format is one JSON object a line, optionally compressed (.zst, .gz); importers
 read public datasets as they are published.`,
-		Example: "  orrery trace describe openb_pod_list_default.csv\n  orrery trace import philly_jobs.csv --out philly.ndjson.zst",
+		Example: `  orrery trace describe openb_pod_list_default.csv
+  orrery trace import philly_jobs.csv --out philly.ndjson.zst`,
 	}
-	c.AddCommand(newTraceImport("import"), newTraceImport("convert"), newTraceDescribe(), newTraceValidate(), newTraceFormats())
+	c.AddCommand(newTraceImport("import"), newTraceImport("convert"), newTraceDescribe(), newTraceValidate(),
+		newTraceFormats())
 	return c
 }
 
@@ -56,8 +59,10 @@ func newTraceImport(verb string) *cobra.Command {
 	var out string
 	var overwrite bool
 	c := &cobra.Command{
-		Use:   verb + " INPUT --out OUTPUT",
-		Short: map[string]string{"import": "Read a dataset's file and write a canonical trace", "convert": "Rewrite a trace, e.g. compressed"}[verb],
+		Use: verb + " INPUT --out OUTPUT",
+		Short: map[string]string{
+			"import":  "Read a dataset's file and write a canonical trace",
+			"convert": "Rewrite a trace, e.g. compressed"}[verb],
 		Example: map[string]string{
 			"import":  "  orrery trace import openb_pod_list_default.csv.gz --out openb.ndjson.zst",
 			"convert": "  orrery trace convert jobs.ndjson --out jobs.ndjson.zst"}[verb],
