@@ -77,7 +77,8 @@ func TestExamples(t *testing.T) {
 		}
 		switch sub := strings.Fields(c.CommandPath() + " x")[1]; {
 		case sub == "version", sub == "export" && strings.Contains(line, " demo"),
-			sub == "scenario" && !strings.Contains(line, "my.yaml"), strings.HasSuffix(line, "trace formats"), strings.Contains(line, "scenario show"):
+			sub == "scenario" && !strings.Contains(line, "my.yaml"), strings.HasSuffix(line, "trace formats"),
+			strings.Contains(line, "scenario show"):
 			ran++
 			if got := must(t, args...); got == "" {
 				t.Errorf("%s: no result", line)

@@ -33,7 +33,8 @@ var badInputs = map[string]struct {
 		[]string{"k.yaml:", "t.yaml:6: unknown field \"dely\" in spec", "delay"}},
 	"scheduler: unknown plugin": {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nscheduler: {config: k.yaml}\n",
-			"k.yaml": kubeScheduler + "profiles:\n- schedulerName: default-scheduler\n  plugins:\n    score:\n      enabled:\n      - name: NodeFit\n"},
+			"k.yaml": kubeScheduler + "profiles:\n- schedulerName: default-scheduler\n  plugins:\n    score:\n" +
+				"      enabled:\n      - name: NodeFit\n"},
 		[]string{"k.yaml:8: profile default-scheduler", `no plugin "NodeFit"`, "NodeResourcesFit"}},
 	"stage: wrong type": {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nstages: [t.yaml]\n",
@@ -171,7 +172,8 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"run", "s.yaml", "--out", "x", "--set", "..="}, []string{"empty name"}},
 		{[]string{"run", "s.yaml", "--out", "x", "--set", "cluster.pools.b.nodes=1"}, []string{`did you mean "a"`}},
 		{[]string{"run", "s.yaml", "--out", "x", "--set", "cluster.pools.a.nodes=99999999999999999999",
-			"--set", "horizon=1e9", "--set", "name=../../x"}, []string{"want a whole number", "is not a duration", "is not made of a-z"}},
+			"--set", "horizon=1e9", "--set", "name=../../x"},
+			[]string{"want a whole number", "is not a duration", "is not made of a-z"}},
 		{[]string{"report", "nosuch"}, []string{"no folder \"nosuch\""}},
 		{[]string{"report", "file"}, []string{"file is a file"}},
 		{[]string{"report", "."}, []string{"no whole result", "result.json", "journal.ndjson.zst"}},
