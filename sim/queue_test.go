@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"orrery/sim/journal"
+	"orrery/sim/plan"
 	"orrery/sim/units"
 )
 
@@ -94,22 +95,40 @@ func TestErlangC(t *testing.T) {
 	}
 	const c, lambda, mu = 5, 3.5, 1.0
 	want := erlangC(c, lambda/mu) / (c*mu - lambda) * 3600
-	var means []float64
+	var means, exact []float64
 	for _, seed := range []string{"seed=1", "seed=2", "seed=3", "seed=4", "seed=5", "seed=6"} {
 		p := play(t, station, seed, "trace.generate.jobs=1000")
 		if p.data.Summary.Jobs.Completed != 1000 {
 			t.Fatalf("%+v", p.data.Summary.Jobs)
 		}
 		means = append(means, p.data.Summary.QueueWait.Mean)
+		exact = append(exact, recursion(p.records, c))
 	}
 	mean, se := meanAndError(means)
 	t.Logf("mean wait %.1f ± %.1f s, Erlang C %.1f s", mean, se, want)
 	if math.Abs(mean-want) > 4*se+1 {
 		t.Errorf("mean wait %.1f s, Erlang C says %.1f s (standard error %.1f s)", mean, want, se)
 	}
+	// Path by path: who of several waiting pods is next differs from first-come-first-served, which moves single waits but
+	// hardly their mean.
+	if path, _ := meanAndError(exact); math.Abs(mean-path) > 0.05*path {
+		t.Errorf("mean wait %.1f s, first come first served on the same arrivals %.1f s", mean, path)
+	}
 	if se > want/3 {
 		t.Errorf("standard error %.1f s is too wide to show anything", se)
 	}
+}
+
+// recursion is the mean wait of a first-come-first-served station of n servers with the jobs of a journal.
+func recursion(records []journal.Record, n int) float64 {
+	var jobs []plan.Job
+	for _, r := range records {
+		if b, ok := r.Body.(journal.JobSubmit); ok {
+			jobs = append(jobs, plan.Job{Submit: r.At, Run: b.Run})
+		}
+	}
+	mean, _ := meanAndError(firstCome(n, jobs))
+	return mean
 }
 
 func meanAndError(x []float64) (mean, se float64) {

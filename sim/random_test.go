@@ -307,8 +307,8 @@ func (l *law) see(r journal.Record) {
 	case journal.JobEnd:
 		l.seen[b.Outcome]++
 	case journal.Warn:
-		if b.Code == "late-attempt" && l.plan.Scheduler.Latency.Watch > 0 {
-			return // a pod may be deleted before the scheduler is told
+		if b.Code == "late-attempt" && l.plan.Scheduler.Latency != (plan.Latency{}) {
+			return // a pod may be deleted while it is bound, or before the scheduler is told
 		}
 		l.breach("at %s: warning %s ×%d: %s", r.At, b.Code, b.Count, b.Message)
 	case journal.End:
