@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
 // rowsPerGroup is how many rows a row group holds: the writer's memory, and the grain at which readers skip.
@@ -30,7 +29,9 @@ func createTable[T any](path string) (*table[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	w := parquet.NewGenericWriter[T](file, parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
+	// Snappy, because rows are added inside a run's bubble of virtual time and the file is closed outside of it: the zstd
+	// codec keeps channels from call to call, and a channel of a bubble must not be used elsewhere.
+	w := parquet.NewGenericWriter[T](file, parquet.Compression(&parquet.Snappy),
 		parquet.MaxRowsPerRowGroup(rowsPerGroup), parquet.CreatedBy("orrery", fmt.Sprint(SchemaVersion), ""))
 	return &table[T]{file: file, w: w, batch: make([]T, 0, batchRows)}, nil
 }
