@@ -217,8 +217,8 @@ func routine(err error) bool {
 	if !errors.As(err, &status) {
 		return false
 	}
-	details := status.Status().Details
-	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) && details != nil && details.Kind == podsResource.Resource
+	d := status.Status().Details
+	return apierrors.IsConflict(err) || apierrors.IsNotFound(err) && d != nil && d.Kind == podsResource.Resource
 }
 
 func (u *upstreamErrors) restore() { utilruntime.ErrorHandlers = u.previous }
