@@ -19,8 +19,8 @@ cluster:
   pools: [{name: cpu, nodes: 4, cpu: 64, memory: 256Gi, maxPods: 200}]
 trace:
   generate:
-    name: many
-    jobs: 12000
+    name: a-prefix-of-job-names-that-fills-pages
+    jobs: 9000
     arrival: {process: poisson, rate_per_hour: 3600}
     sizes: [{gpus: 0, weight: 1}]
     classes:
@@ -49,7 +49,7 @@ trace:
 	if err := opened.Jobs(func(result.JobRow) error { rows++; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if rows != 12000 {
-		t.Errorf("jobs.parquet has %d rows of 12,000 jobs", rows)
+	if rows != 9000 {
+		t.Errorf("jobs.parquet has %d rows of 9,000 jobs", rows)
 	}
 }

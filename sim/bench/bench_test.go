@@ -88,8 +88,15 @@ func (m measured) report(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// Sizes of jobs. oneGPU is what the live control plane was measured with; mixed makes 8-GPU jobs wait for whole nodes,
+// so that most attempts fail.
+const (
+	oneGPU = "[{gpus: 1, weight: 1}]"
+	mixed  = "[{gpus: 1, weight: 60}, {gpus: 2, weight: 15}, {gpus: 4, weight: 10}, {gpus: 8, weight: 15}]"
+)
+
 // loaded is a cluster of 8-GPU nodes under a load of one-pod jobs.
-func loaded(nodes, jobs int, load float64) string {
+func loaded(nodes, jobs int, load float64, sizes string) string {
 	return fmt.Sprintf(`apiVersion: orrery/v1
 kind: Scenario
 name: bench
@@ -103,36 +110,36 @@ trace:
     arrival:
       process: poisson
       load: {gpus: %d, factor: %g}
-    sizes: [{gpus: 1, weight: 60}, {gpus: 2, weight: 15}, {gpus: 4, weight: 10}, {gpus: 8, weight: 15}]
+    sizes: %s
     classes:
     - name: all
       up_to_gpus: 8
       duration: [{kind: lognormal, median: 30m, mean: 1h, max: 12h}]
 journal: {api: false}
-`, nodes, jobs, nodes*8, load)
+`, nodes, jobs, nodes*8, load, sizes)
 }
 
 // BenchmarkLoad07 is CPU per scheduled pod at load 0.7, and the part of it outside kube-scheduler's code.
 func BenchmarkLoad07(b *testing.B) {
-	for _, nodes := range []int{100, 1000} {
-		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+	for _, tc := range []struct {
+		nodes, jobs int
+		sizes       string
+	}{{100, 5000, oneGPU}, {1000, 10_000, oneGPU}, {100, 5000, mixed}} {
+		b.Run(fmt.Sprintf("nodes=%d/mixed=%t", tc.nodes, tc.sizes == mixed), func(b *testing.B) {
 			prof := filepath.Join(b.TempDir(), "cpu.prof")
-			jobs := 10 * nodes
-			if nodes < 500 {
-				jobs = 5000
-			}
-			m := play(b, loaded(nodes, jobs, 0.7), "--cpuprofile", prof)
+			m := play(b, loaded(tc.nodes, tc.jobs, 0.7, tc.sizes), "--cpuprofile", prof)
 			m.report(b)
 			inside, total := shares(b, prof)
 			perPod := float64(m.cpu.Microseconds()) / 1000 / float64(m.summary.Pods.Bound)
 			b.ReportMetric(perPod*(1-inside/total), "outside-ms/pod")
+			b.ReportMetric(float64(m.summary.Scheduler.Attempts)/float64(m.summary.Pods.Bound), "attempts/pod")
 		})
 	}
 }
 
 // BenchmarkOverload is the same with more work than the cluster can do, so that most attempts fail.
 func BenchmarkOverload(b *testing.B) {
-	m := play(b, loaded(100, 5000, 1.1))
+	m := play(b, loaded(100, 2000, 1.1, mixed))
 	m.report(b)
 	b.ReportMetric(float64(m.summary.Scheduler.Attempts)/float64(m.summary.Pods.Bound), "attempts/pod")
 }
@@ -143,7 +150,7 @@ func BenchmarkIdleMonth(b *testing.B) { playFile(b, b.TempDir(), "run", "idle-mo
 // BenchmarkMillionJobs streams a long trace through a small cluster: memory must not grow with the trace.
 func BenchmarkMillionJobs(b *testing.B) {
 	for _, jobs := range []int{100_000, 1_000_000} {
-		b.Run(fmt.Sprintf("jobs=%d", jobs), func(b *testing.B) { play(b, loaded(10, jobs, 0.7)).report(b) })
+		b.Run(fmt.Sprintf("jobs=%d", jobs), func(b *testing.B) { play(b, loaded(10, jobs, 0.7, oneGPU)).report(b) })
 	}
 }
 
