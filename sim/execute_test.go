@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 
 	"orrery/scenarios"
@@ -12,6 +13,7 @@ import (
 // TestManyRows writes tables of more rows than one page holds, so that pages are compressed during the run, inside its
 // bubble of virtual time, and after it: nothing of a bubble may be left in what is used outside.
 func TestManyRows(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // pools keep what they were given
 	s, err := scenarios.Parse("many.yaml", []byte(`apiVersion: orrery/v1
 kind: Scenario
 name: many
