@@ -269,7 +269,8 @@ type Workload struct {
 	Start string `yaml:"start" enum:"each|together"`
 	// When jobs are submitted.
 	Submit Submit `yaml:"submit"`
-	// Seconds between a pod's deletion and the release of its devices.
+	// Longest time between a pod's deletion and the release of its devices; the built-in stages draw it at random up to
+	// this.
 	TerminationGraceSeconds float64 `yaml:"terminationGraceSeconds" min:"0" max:"86400"`
 }
 

@@ -39,12 +39,14 @@ type cluster struct {
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
 	jobs      *workload.Tracker
 
-	work       map[string]workload.Work // by pod key: what the containers do; physics, no controller sees it
-	deleting   map[string]string        // by pod key: why we asked for the deletion
-	namespaces map[string]bool
-	upstream   upstreamErrors
-	failed     error
-	ended      bool
+	work     map[string]workload.Work // by pod key: what the containers do; physics, no controller sees it
+	deleting map[string]string        // by pod key: why we asked for the deletion
+	// terminating are the pods whose deletion has begun and not ended.
+	terminating map[string]bool
+	namespaces  map[string]bool
+	upstream    upstreamErrors
+	failed      error
+	ended       bool
 }
 
 // record puts a body into the journal at the current instant.
@@ -87,7 +89,7 @@ func (c *cluster) drop(pod, message string) {
 // build makes the cluster: API, nodes, kubelets, manifests, scheduler.
 func (c *cluster) build() error {
 	c.streams = rng.New(c.plan.Seed)
-	c.work, c.deleting = map[string]workload.Work{}, map[string]string{}
+	c.work, c.deleting, c.terminating = map[string]workload.Work{}, map[string]string{}, map[string]bool{}
 	c.namespaces = map[string]bool{}
 	c.upstream.install(c)
 	c.announce()
@@ -181,6 +183,10 @@ func (c *cluster) fail(err error) {
 func (c *cluster) finish(drained bool) {
 	for _, w := range c.p.Jobs.Warnings() {
 		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
+	}
+	if n := len(c.terminating); n > 0 && drained {
+		c.record(journal.Warn{Code: "pods-never-stopped", Count: int64(n), Message: "pods that are being deleted hold their " +
+			"devices for ever: no stage deletes pods with a deletionTimestamp; add one like the shipped pod-delete"})
 	}
 	c.upstream.report(c)
 	reason := journal.EndHorizon

@@ -107,6 +107,7 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 		}
 		delete(c.work, key)
 		delete(c.deleting, key)
+		delete(c.terminating, key)
 	case k.Sub == "binding":
 		c.record(journal.PodBind{Pod: key, Node: pod.Spec.NodeName})
 		c.scheduler.Bound()
@@ -114,6 +115,7 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 			c.jobs.PodBound(p)
 		}
 	case pod.DeletionTimestamp != nil && old.DeletionTimestamp == nil:
+		c.terminating[key] = true
 		reason := c.whyDeleted(key, pod)
 		grace := units.Duration(0)
 		if s := pod.DeletionGracePeriodSeconds; s != nil {

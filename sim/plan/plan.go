@@ -134,8 +134,10 @@ const (
 
 // Pods is what happens to pods, whatever job they belong to.
 type Pods struct {
-	TerminationGrace units.Duration // between deletion and the release of devices
-	Restart          string         // RestartAlways or RestartNever
+	// TerminationGrace is the longest time between deletion and the release of devices: what the stages make of a pod's
+	// terminationGracePeriodSeconds. The built-in ones stop its containers at a random moment within it.
+	TerminationGrace units.Duration
+	Restart          string // RestartAlways or RestartNever
 	// CheckpointInterval is the distance between saved states of the work: a lost pod's job goes back to the last
 	// multiple of it. 0 = all progress is lost.
 	CheckpointInterval units.Duration

@@ -61,6 +61,9 @@ func TestFeatureGates(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "NoSuchGate") || !strings.Contains(err.Error(), "AlsoNot") {
 		t.Errorf("want both unknown gates named, got %v", err)
 	}
+	if _, err := SetFeatureGates(map[string]bool{"GenericWorkload": true}); err == nil {
+		t.Error("GenericWorkload was accepted: the lockstep does not drive pod groups")
+	}
 	restore, err := SetFeatureGates(map[string]bool{"SchedulerPopFromBackoffQ": false})
 	if err != nil {
 		t.Fatal(err)
