@@ -185,8 +185,8 @@ func (c *cluster) finish(drained bool) {
 		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
 	}
 	if n := len(c.terminating); n > 0 && drained {
-		c.record(journal.Warn{Code: "pods-never-stopped", Count: int64(n), Message: "pods that are being deleted hold their " +
-			"devices for ever: no stage deletes pods with a deletionTimestamp; add one like the shipped pod-delete"})
+		c.record(journal.Warn{Code: "pods-never-stopped", Count: int64(n), Message: "pods that are being deleted hold " +
+			"their devices for ever: no stage deletes pods with a deletionTimestamp; add one like the shipped pod-delete"})
 	}
 	c.upstream.report(c)
 	reason := journal.EndHorizon

@@ -151,8 +151,8 @@ func child(n *yaml.Node, step string) (*yaml.Node, int) {
 	return nil, 0
 }
 
-// refusedGates are gates whose code paths the lockstep does not follow: a run with one of them on could end too early or
-// never.
+// refusedGates are gates whose code paths the lockstep does not follow: a run with one of them on could end too early
+// or never.
 var refusedGates = map[string]string{
 	"GenericWorkload": "pod groups are scheduled in cycles of their own, which this version does not drive; leave it out",
 }
