@@ -54,9 +54,8 @@ type Scenario struct {
 	// Bounds on numbers of result.json by path, e.g. queue_wait_seconds.p95: {max: 600}. A run that misses one fails.
 	Expect map[string]Bound `yaml:"expect"`
 
-	doc      *strict.Doc
-	catalog  *catalog.Catalog
-	warnings []plan.Warning
+	doc     *strict.Doc
+	catalog *catalog.Catalog
 }
 
 // SetDefaults fills in what a scenario need not say.

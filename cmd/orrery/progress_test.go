@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"orrery/sim"
-	"orrery/sim/units"
 )
 
 // TestProgress checks what is said of a run in progress: nothing of the time left before it can be told, then the rest
@@ -32,7 +31,7 @@ func TestProgress(t *testing.T) {
 	if got := g.text(time.Minute); !strings.HasPrefix(got, "3.0 days · 10/100 jobs ended · ") {
 		t.Errorf("text %q", got)
 	}
-	g.horizon = units.Duration(4 * 24 * time.Hour)
+	g.horizon = 4 * 24 * time.Hour
 	if got := g.fraction(); got != 0.75 {
 		t.Errorf("fraction %v, want that of the time limit", got)
 	}

@@ -124,7 +124,7 @@ func to(c *cobra.Command, path string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
 	if err := write(f); err != nil {
 		f.Close()
 		return err

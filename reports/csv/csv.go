@@ -70,7 +70,7 @@ func WriteDir(dir string, d *result.Data) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			os.RemoveAll(temp)
+			_ = os.RemoveAll(temp) // the first error is the one to report
 		}
 	}()
 	for _, f := range files {

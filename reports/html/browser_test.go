@@ -56,7 +56,7 @@ func browser(t *testing.T) context.Context {
 		stopBrowser()
 		stopAllocator()
 		stop()
-		os.RemoveAll(profile) // Chromium may still write to it for a moment, so a failure here is none of the report's
+		_ = os.RemoveAll(profile) // Chromium may still write to it for a moment, so a failure here is none of the report's
 	})
 	return ctx
 }

@@ -39,7 +39,6 @@ type toyJob struct {
 	size, gpus   int
 	placed       bool
 	started      bool
-	over         bool
 }
 
 type toyPod struct {

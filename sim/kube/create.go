@@ -7,7 +7,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	genericvalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -122,7 +121,7 @@ func validateCreate(ctx context.Context, k *kind, in, out runtime.Object) field.
 	errs := strat.Validate(ctx, in)
 	if len(errs) == 0 {
 		errs = genericvalidation.ValidateObjectMetaAccessor(in.(metav1.Object), k.namespaced,
-			path.ValidatePathSegmentName, field.NewPath("metadata"))
+			pathSegment, field.NewPath("metadata"))
 	}
 	if declared, ok := strat.(rest.DeclarativeValidationStrategy); ok && len(errs) == 0 &&
 		legacyscheme.Scheme.HasValidationFunc(out) {

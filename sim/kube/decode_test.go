@@ -73,10 +73,7 @@ func TestDecodeManifests(t *testing.T) {
 	if err == nil || len(objs) != 0 {
 		t.Fatalf("%v %v", objs, err)
 	}
-	var where []string
-	for _, line := range strings.Split(err.Error(), "\n") {
-		where = append(where, line)
-	}
+	where := strings.Split(err.Error(), "\n")
 	want := []string{
 		`bad.yaml:5: unknown field "metadata.lables"`,
 		`bad.yaml:10: unknown field "spec.containers[0].imagePolicy"`,

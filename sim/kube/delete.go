@@ -2,7 +2,6 @@ package kube
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -179,11 +178,10 @@ func (s *Store) markDeleting(m metav1.Object) {
 
 // withGarbageFinalizers adds or removes the finalizers that ask for orphaning or foreground deletion of dependents.
 func withGarbageFinalizers(have []string, o metav1.DeleteOptions) []string {
-	orphan := slices.Contains(have, metav1.FinalizerOrphanDependents)
-	foreground := slices.Contains(have, metav1.FinalizerDeleteDependents)
+	var orphan, foreground bool
 	switch {
 	case o.OrphanDependents != nil: //nolint:staticcheck // still part of the API
-		orphan, foreground = *o.OrphanDependents, false //nolint:staticcheck // still part of the API
+		orphan = *o.OrphanDependents //nolint:staticcheck // still part of the API
 	case o.PropagationPolicy != nil:
 		orphan = *o.PropagationPolicy == metav1.DeletePropagationOrphan
 		foreground = *o.PropagationPolicy == metav1.DeletePropagationForeground

@@ -52,8 +52,7 @@ func eachClient(t *testing.T, test func(t *testing.T, f *fixture, cs kubernetes.
 func TestClientLifeCycle(t *testing.T) {
 	eachClient(t, func(t *testing.T, f *fixture, cs kubernetes.Interface) {
 		pods := cs.CoreV1().Pods("default")
-		p, err := pods.Create(bg, gpuPod("a"), metav1.CreateOptions{})
-		if err != nil {
+		if _, err := pods.Create(bg, gpuPod("a"), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := pods.Create(bg, gpuPod("a"), metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
@@ -62,7 +61,7 @@ func TestClientLifeCycle(t *testing.T) {
 		if err := pods.Bind(bg, binding("a", "n"), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if p, err = pods.Get(bg, "a", metav1.GetOptions{}); err != nil || p.Spec.NodeName != "n" {
+		if p, err := pods.Get(bg, "a", metav1.GetOptions{}); err != nil || p.Spec.NodeName != "n" {
 			t.Fatalf("%v %v", p, err)
 		}
 		if _, err := pods.UpdateStatus(bg, ready(p), metav1.UpdateOptions{}); err != nil {

@@ -238,9 +238,6 @@ func (t *kindTable) resource(gvr schema.GroupVersionResource) (*kind, bool) {
 // newObject returns an empty object of kind k.
 func (k *kind) newObject() runtime.Object { return reflect.New(k.goType).Interface().(runtime.Object) }
 
-// newList returns an empty list of kind k.
-func (k *kind) newList() runtime.Object { return reflect.New(k.listType).Interface().(runtime.Object) }
-
 // field returns field i of the struct behind obj.
 func (k *kind) field(obj runtime.Object, i int) reflect.Value {
 	return reflect.ValueOf(obj).Elem().Field(i)

@@ -94,7 +94,7 @@ func (s *Store) Handler(gate Gate) http.Handler {
 			_, _ = w.Write(res.body) // the client is gone if this fails
 			return
 		}
-		defer res.stream.Close()
+		defer func() { _ = res.stream.Close() }()
 		res.stream.cancel = r.Context().Done()
 		flusher := http.NewResponseController(w)
 		_ = flusher.Flush()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -137,8 +138,7 @@ func TestTwin(t *testing.T) {
 		}
 		inf := f.Informer(podsGVR, nil)
 		rv := func(obj any) uint64 {
-			var n uint64
-			fmt.Sscan(obj.(*corev1.Pod).ResourceVersion, &n)
+			n, _ := strconv.ParseUint(obj.(*corev1.Pod).ResourceVersion, 10, 64)
 			return n
 		}
 		note := func(obj any) { seen = append(seen, rv(obj)) }

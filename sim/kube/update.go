@@ -10,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	genericvalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -96,7 +96,6 @@ func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) 
 	if err != nil {
 		return nil, err
 	}
-	m = obj.(metav1.Object)
 	if sameObject(old, obj) {
 		return old, nil
 	}
@@ -258,10 +257,17 @@ func reviseCustom(k *kind, old, obj runtime.Object, sub string) (runtime.Object,
 	return obj, validateMeta(k, m)
 }
 
+// pathSegment is upstream's rule for names that stand in a path of the API: no "/", no "%", not "." nor "..".
+func pathSegment(name string, prefix bool) []string {
+	if prefix {
+		return content.IsPathSegmentPrefix(name)
+	}
+	return content.IsPathSegmentName(name)
+}
+
 // validateMeta checks the metadata of an object without upstream strategy.
 func validateMeta(k *kind, m metav1.Object) error {
-	errs := genericvalidation.ValidateObjectMetaAccessor(m, k.namespaced, path.ValidatePathSegmentName,
-		field.NewPath("metadata"))
+	errs := genericvalidation.ValidateObjectMetaAccessor(m, k.namespaced, pathSegment, field.NewPath("metadata"))
 	if len(errs) > 0 {
 		return apierrors.NewInvalid(k.gvk.GroupKind(), m.GetName(), errs)
 	}

@@ -357,10 +357,10 @@ func TestTreeIsJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := &view{object: p, meta: p}
-		if diff := cmp.Diff(want, any(v.event().Data)); diff != "" {
+		if diff := cmp.Diff(want, v.event().Data); diff != "" {
 			t.Fatalf("seed %d, for jq:\n%s", seed, diff)
 		}
-		if diff := cmp.Diff(wantNumbers, any(forTemplate(p))); diff != "" {
+		if diff := cmp.Diff(wantNumbers, forTemplate(p)); diff != "" {
 			t.Fatalf("seed %d, for templates:\n%s", seed, diff)
 		}
 	}

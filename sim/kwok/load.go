@@ -209,9 +209,10 @@ func (l *loader) checkStage(src *source, written *v1alpha1.Stage, s *internalver
 	if s.Spec.Weight < 0 {
 		bad("spec.weight", "spec.weight: %d is negative; write 0 or more", s.Spec.Weight)
 	}
-	if len(written.Spec.Steps) > 0 && written.Spec.Next != nil {
+	if len(written.Spec.Steps) > 0 && written.Spec.Next != nil { //nolint:staticcheck // files in use say next
 		bad("spec.next", "spec.next has no effect beside spec.steps; keep one of them")
 	}
+	//nolint:staticcheck // files in use say next
 	if n := written.Spec.Next; n != nil && len(n.Patches) > 0 && n.StatusTemplate != "" {
 		bad("spec.next.statusTemplate", "spec.next.statusTemplate has no effect beside spec.next.patches; keep one of them")
 	}

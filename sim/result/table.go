@@ -95,7 +95,7 @@ func readTable[T any](path string, each func(T) error) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	r := parquet.NewGenericReader[T](p)
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	rows := make([]T, batchRows)
 	for {
 		clear(rows)

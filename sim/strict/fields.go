@@ -55,7 +55,7 @@ func Suggest(name string, allowed []string) string {
 	best, bestDistance := "", 1+max(1, len(name)/3)
 	for _, a := range allowed {
 		if strings.EqualFold(a, name) {
-			best, bestDistance = a, 0
+			best = a
 			break
 		}
 		if dist := distance(strings.ToLower(name), strings.ToLower(a)); dist < bestDistance {
