@@ -61,7 +61,8 @@ func TestClientLifeCycle(t *testing.T) {
 		if err := pods.Bind(bg, binding("a", "n"), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := pods.Get(bg, "a", metav1.GetOptions{}); err != nil || p.Spec.NodeName != "n" {
+		p, err := pods.Get(bg, "a", metav1.GetOptions{})
+		if err != nil || p.Spec.NodeName != "n" {
 			t.Fatalf("%v %v", p, err)
 		}
 		if _, err := pods.UpdateStatus(bg, ready(p), metav1.UpdateOptions{}); err != nil {
