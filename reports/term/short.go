@@ -65,6 +65,10 @@ func shortJobs(line lineFunc, j *result.Jobs) {
 		line("", "%s", strings.Join(parts[:n], ", "))
 		parts = parts[n:]
 	}
+	if j.NeverSchedulable > 0 {
+		line("", "%s of the pending can never be placed: larger than any node",
+			reports.FormatCount(float64(j.NeverSchedulable)))
+	}
 	if j.Preempted > 0 || j.Restarts > 0 {
 		line("", "%s preempted, %s restarts", reports.FormatCount(float64(j.Preempted)),
 			reports.FormatCount(float64(j.Restarts)))
