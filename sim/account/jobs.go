@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"fmt"
 
 	"orrery/sim/journal"
@@ -19,6 +20,7 @@ type job struct {
 	submit, placed, start, end units.Time
 	ended                      bool
 	state, reason              string // outcome and reason of the end record
+	refusal                    string // the last one before it was placed
 	podsLive, podsBound        int
 	restarts                   int32
 	preempted                  bool
@@ -198,7 +200,7 @@ func (f *Fold) jobRow(j *job) result.JobRow {
 		CPUMilli: j.CPUMilli, MemoryMiB: j.MemoryMiB, Priority: j.Priority, SubmitSeconds: j.submit.Seconds(),
 		PlacedSeconds: instant(j.placed), StartSeconds: instant(j.start), EndSeconds: instant(j.end),
 		RunSeconds: j.Run.Seconds(), Restarts: j.restarts, LostGPUSeconds: j.lostT.GPUHours() * 3600,
-		GPUSeconds: j.ownedT.GPUHours() * 3600, Reason: j.reason,
+		GPUSeconds: j.ownedT.GPUHours() * 3600, Reason: cmp.Or(j.reason, j.refusal),
 	}
 	until := f.now
 	switch {

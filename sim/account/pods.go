@@ -116,6 +116,9 @@ func (f *Fold) createPod(b journal.PodCreate) error {
 		if p.job = f.jobs[b.Job]; p.job == nil || p.job.ended {
 			return fmt.Errorf("pod %s belongs to job %s, which was not submitted, or is over", b.Pod, b.Job)
 		}
+		if p.job.Priority == 0 { // it may come from the pods' PriorityClass only
+			p.job.Priority = b.Priority
+		}
 		p.job.podsLive++
 	}
 	f.pods[b.Pod] = p
@@ -190,6 +193,9 @@ func (f *Fold) attempt(p *pod, b journal.Attempt) error {
 	f.verdicts.settle(p, f.now)
 	f.verdicts.add(p, f.now, b)
 	p.message = b.Message
+	if p.job != nil && p.job.placed == never {
+		p.job.refusal = b.Message
+	}
 	f.queue(p, -1)
 	p.refused = b.Result == journal.Unschedulable
 	p.onlyNo = p.onlyNo && p.refused

@@ -22,8 +22,8 @@ type Summary struct {
 	Repeatable       bool              `json:"repeatable"`
 	Jobs             Jobs              `json:"jobs"`
 	Pods             Pods              `json:"pods"`
-	QueueWait        Distribution      `json:"queue_wait_seconds"`     // submission → all pods bound, of jobs placed
-	Startup          Distribution      `json:"startup_seconds"`        // all pods bound → all pods running
+	QueueWait        Distribution      `json:"queue_wait_seconds"`     // submission → each pod once bound, if placed
+	Startup          Distribution      `json:"startup_seconds"`        // placed → each pod has run once
 	JobCompletion    Distribution      `json:"job_completion_seconds"` // submission → end, of succeeded jobs
 	Slowdown         Distribution      `json:"slowdown"`               // completion ÷ run time, of succeeded jobs, ≥ 1
 	GPU              GPU               `json:"gpu"`
@@ -81,8 +81,8 @@ type GPU struct {
 	IdleHours           float64 `json:"idle_hours"`
 	DownHours           float64 `json:"down_hours"`
 	IdleNoDemandHours   float64 `json:"idle_no_demand_hours"`  // more GPUs free than all waiting pods ask for
-	IdleFragmentedHours float64 `json:"idle_fragmented_hours"` // asked for by pods the scheduler could place nowhere
-	IdleWaitingHours    float64 `json:"idle_waiting_hours"`    // asked for by pods not yet judged, or between attempts
+	IdleFragmentedHours float64 `json:"idle_fragmented_hours"` // asked for by pods whose latest attempt fitted nowhere
+	IdleWaitingHours    float64 `json:"idle_waiting_hours"`    // asked for by pods not yet judged, or in error
 	LostHours           float64 `json:"lost_hours"`            // part of UsedHours: progress thrown away by restarts
 	AllocatedFraction   float64 `json:"allocated_fraction"`    // UsedHours ÷ (CapacityHours − DownHours)
 }
@@ -251,7 +251,8 @@ type JobRow struct {
 	Restarts       int32    `parquet:"restarts" json:"restarts"`
 	LostGPUSeconds float64  `parquet:"lost_gpu_seconds" json:"lost_gpu_seconds"`
 	GPUSeconds     float64  `parquet:"gpu_seconds" json:"gpu_seconds"` // device time owned
-	Reason         string   `parquet:"reason,dict" json:"reason,omitempty"`
+	// Reason is the end record's, or else the scheduler's last refusal before the job was placed.
+	Reason string `parquet:"reason,dict" json:"reason,omitempty"`
 }
 
 // PodRow is a row of tables/pods.parquet.
