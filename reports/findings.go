@@ -165,7 +165,7 @@ func part(a, whole, others float64) float64 {
 // idleCause explains GPU time that was idle though asked for.
 func idleCause(g *result.GPU) string {
 	const nowhere = "because the scheduler could fit the waiting pods nowhere."
-	const between = "because pods waited for their first or next scheduling attempt."
+	const between = "because the scheduler had not judged the waiting pods yet."
 	frag, wait := clean(g.IdleFragmentedHours), clean(g.IdleWaitingHours)
 	switch {
 	case wait <= 0:
@@ -189,10 +189,16 @@ func findWaits(d *result.Data) (Level, string, bool) {
 		return Bad, "No job was ever placed.", true
 	}
 	text := waitText(w)
-	if j.Pending > 0 {
-		text += fmt.Sprintf(" (Without the %s never placed.)", plural(j.Pending, "job"))
+	if n := neverPlaced(j, w); n > 0 {
+		text += fmt.Sprintf(" (Without the %s never placed.)", plural(n, "job"))
 	}
 	return Info, text, true
+}
+
+// neverPlaced counts the jobs that queued and have no wait: the pending ones, and those that ended before all of their
+// pods had been bound.
+func neverPlaced(j *result.Jobs, w *result.Distribution) int64 {
+	return max(j.Pending, j.Submitted-j.Rejected-w.Count)
 }
 
 // waitText describes a distribution of waits. Percentiles are values of the sample: at least one in a hundred waited

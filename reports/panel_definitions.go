@@ -46,22 +46,27 @@ func glossary() Table {
 	t := Table{ID: "glossary", Title: "Definitions", Columns: []Column{{"figure", "Figure", "", Text},
 		{"definition", "Definition", "", Text}}}
 	for _, x := range [][2]string{
-		{"GPU time", "GPU-hours. At every instant capacity = used + idle + down, and idle = fits nowhere + between " +
-			"attempts + no demand, in whole and shared GPUs alike."},
+		{"GPU time", "GPU-hours. At every instant capacity = used + idle + down, and idle = fits nowhere + not yet " +
+			"judged + no demand, in whole and shared GPUs alike."},
 		{"used", "Owned by a pod, from binding to release, whether or not the pod computes."},
-		{"idle: fits nowhere", "Free GPUs that pods ask for whom the scheduler could place on no node."},
-		{"idle: between attempts", "Free GPUs that pods ask for who were not yet judged or wait for another attempt."},
+		{"idle: fits nowhere", "Free GPUs asked for by pods whose latest scheduling attempt found no node, until " +
+			"the next attempt: their back-off counts here."},
+		{"idle: not yet judged", "Free GPUs asked for by pods without a verdict so far, or whose latest attempt was an " +
+			"error."},
 		{"idle: no demand", "Free GPUs beyond what all waiting pods ask for."},
 		{"down", "GPUs of nodes that exist but are out of service."},
 		{"used share", "Used ÷ (capacity − down)."},
-		{"queue wait", "From a job's submission until all its pods are bound. Jobs never placed have none."},
-		{"start-up", "From all pods bound to all pods running."},
+		{"queue wait", "From a job's submission until each of its pods has been bound once, even if another was " +
+			"preempted meanwhile. Jobs never placed have none."},
+		{"start-up", "From the end of the queue wait until each pod of the job has run. It holds the second wait of a pod " +
+			"preempted before it ran."},
 		{"job completion", "From submission to the end, of jobs that succeeded."},
 		{"slowdown", "Job completion ÷ run time, of jobs that succeeded; at least 1."},
 		{"percentiles", "Values of the full sample by nearest rank, not estimates."},
 		{"lost work", "GPU time whose progress a restart threw away; part of the used time."},
 		{"cost", "Capacity × price over the simulated span = used + idle + down + nodes without GPUs."},
-		{"energy", "Power of GPUs idle and in use, over time, times the PUE."},
+		{"energy", "Power of GPUs idle and in use, over time, times the PUE. The rest of the nodes (CPUs, " +
+			"fans, network) counts as 0 unless the price book gives its power."},
 	} {
 		t.Rows = append(t.Rows, []Cell{T(x[0]), T(x[1])})
 	}

@@ -40,6 +40,7 @@ func buildEnergy(d *result.Data) Content {
 		note = "The GPUs are owned, so the cost of energy is part of the total cost."
 	}
 	c.Notes = []string{note, "At the meter: the PUE (power usage effectiveness) of the building is included. " +
+		"The rest of the nodes (CPUs, fans, network) counts as 0 unless the price book gives its power. " +
 		"Sources of the assumed power are listed under Definitions."}
 	return c
 }

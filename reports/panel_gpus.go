@@ -31,7 +31,7 @@ func buildGPUs(d *result.Data) Content {
 			Series: []ChartSeries{
 				{Name: "used", Role: RoleUsed, Values: b.mean(s.Used)},
 				{Name: "idle: fits nowhere", Role: RoleFragmented, Values: b.mean(s.IdleFragmented)},
-				{Name: "idle: between attempts", Role: RoleWaiting, Values: b.mean(s.IdleWaiting)},
+				{Name: "idle: not yet judged", Role: RoleWaiting, Values: b.mean(s.IdleWaiting)},
 				{Name: "idle: no demand", Role: RoleNoDemand, Values: b.mean(s.IdleNoDemand)},
 				{Name: "down", Role: RoleDown, Values: b.mean(s.Down)},
 				{Name: "capacity", Role: RoleCapacity, Values: b.mean(total), Overlay: true},
@@ -39,8 +39,9 @@ func buildGPUs(d *result.Data) Content {
 		c.Tables = append(c.Tables, gpuPeriods(s))
 		c.Notes = append(c.Notes, b.note(s.Bin))
 	}
-	c.Notes = append(c.Notes, "Idle “fits nowhere”: asked for by pods the scheduler could place on no node. "+
-		"Idle “between attempts”: asked for by pods not yet judged or between two attempts. "+
+	c.Notes = append(c.Notes, "Idle “fits nowhere”: asked for by pods whose latest attempt found no node, "+
+		"back-off included. "+
+		"Idle “not yet judged”: asked for by pods without a verdict so far, or whose latest attempt was an error. "+
 		"Idle “no demand”: more GPUs free than all waiting pods ask for. Used: owned by a pod, from binding to release.")
 	return c
 }
@@ -55,7 +56,7 @@ func ledgerTable(g *result.GPU) Table {
 	add("used", g.UsedHours)
 	add("of which lost to restarts", g.LostHours)
 	add("idle: fits nowhere", g.IdleFragmentedHours)
-	add("idle: between attempts", g.IdleWaitingHours)
+	add("idle: not yet judged", g.IdleWaitingHours)
 	add("idle: no demand", g.IdleNoDemandHours)
 	add("down", g.DownHours)
 	add("capacity", g.CapacityHours)
@@ -70,7 +71,7 @@ func gpuPeriods(s *result.Series) Table {
 	t := Table{ID: "over-time", Title: "GPUs by state, average in each period", Columns: []Column{
 		{"from_seconds", "From", "s", Duration}, {"to_seconds", "To", "s", Duration}, {"used_gpus", "Used", "GPUs", Number},
 		{"idle_fragmented_gpus", "Idle: fits nowhere", "GPUs", Number},
-		{"idle_waiting_gpus", "Idle: between attempts", "GPUs", Number},
+		{"idle_waiting_gpus", "Idle: not yet judged", "GPUs", Number},
 		{"idle_no_demand_gpus", "Idle: no demand", "GPUs", Number}, {"down_gpus", "Down", "GPUs", Number}}}
 	periodRows(&t, b, s.Used, s.IdleFragmented, s.IdleWaiting, s.IdleNoDemand, s.Down)
 	return t

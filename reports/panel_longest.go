@@ -24,7 +24,8 @@ func buildLongest(d *result.Data) Content {
 	}
 	first := d.Longest[0]
 	c := Content{Tables: []Table{t}, Notes: []string{"At most the 50 longest. Submitted: since the start of the run. " +
-		"A job that was never placed counts with its wait up to the end of the run, so it may have waited longer."}}
+		"Last verdict: the scheduler's last refusal before the job was placed. A pending job counts with its wait up to " +
+		"the end of the run, one that ended unplaced up to its end."}}
 	switch {
 	case first.WaitSeconds <= 0:
 		c.Headline = "No job waited."

@@ -27,7 +27,7 @@ func buildSizes(d *result.Data) Content {
 			slowest = i
 		}
 	}
-	c := Content{Tables: []Table{t}, Notes: []string{"Jobs never placed count as jobs but have no wait yet."}}
+	c := Content{Tables: []Table{t}, Notes: []string{"Jobs never placed count as jobs but have no wait."}}
 	switch {
 	case len(d.Sizes) == 0:
 		return Content{Headline: "No job was submitted."}

@@ -20,8 +20,9 @@ func buildSlowdown(d *result.Data) Content {
 	c := Content{Tables: []Table{t}, Notes: []string{
 		fmt.Sprintf("n = %s that succeeded (slowdown, completion), %s whose pods all ran (start-up).",
 			plural(s.Slowdown.Count, "job"), FormatCount(float64(s.Startup.Count))),
-		"Start-up: from all pods bound to all pods running. Completion: from submission to end. " +
-			"Slowdown: completion ÷ run time, 1 when a job never waits."}}
+		"Start-up: from the last pod bound until each pod has run, preempted and replaced ones included. " +
+			"Completion: from submission to end. Slowdown: completion ÷ run time, so waits, start-up and work " +
+			"done again all count; it weighs most on short jobs."}}
 	switch w := &s.Slowdown; {
 	case w.Count <= 0:
 		c.Headline = "No job succeeded, so there is no slowdown to show."

@@ -53,7 +53,7 @@ func cards(d *result.Data) []Card {
 	jobs := Card{"Jobs completed", FormatCount(float64(s.Jobs.Completed)),
 		"of " + FormatCount(float64(s.Jobs.Submitted)) + " submitted"}
 	if s.Jobs.Pending > 0 {
-		jobs.Sub += ", " + FormatCount(float64(s.Jobs.Pending)) + " never placed"
+		jobs.Sub += ", " + FormatCount(float64(s.Jobs.Pending)) + " pending"
 	}
 	cost := Card{"Cost", shortUSD(s.Cost.TotalUSD), shortUSD(s.Cost.IdleUSD) + " of it for idle GPUs"}
 	switch {
@@ -81,7 +81,7 @@ func jobsTable(d *result.Data) Table {
 	add("failed", j.Failed, "ended failed, as the trace says")
 	add("killed", j.Killed, "ended killed, as the trace says")
 	add("running", j.Running, "all pods placed at least once, not ended")
-	add("pending", j.Pending, "never fully placed")
+	add("pending", j.Pending, "not ended, never fully placed")
 	add("rejected", j.Rejected, "refused by the Kubernetes API")
 	add("submitted", j.Submitted, "all of the above")
 	return t

@@ -16,7 +16,7 @@ func buildTenants(d *result.Data) Content {
 	}
 	t := Table{ID: "tenants", Title: "Tenants by GPU time", Columns: append(append([]Column{
 		{"tenant", "Tenant", "", Text}, {"jobs", "Jobs", "", Count}, {"completed_jobs", "Completed", "", Count},
-		{"pending_jobs", "Never placed", "", Count}, {"preempted_jobs", "Preempted", "", Count}}, waitColumns()...),
+		{"pending_jobs", "Pending", "", Count}, {"preempted_jobs", "Preempted", "", Count}}, waitColumns()...),
 		Column{"gpu_hours", "Used", "GPU-hours", Number}, Column{"lost_gpu_hours", "Lost", "GPU-hours", Number},
 		Column{"cost_usd", "Cost", "USD", Money})}
 	total := 0.0

@@ -45,7 +45,7 @@ func buildWaits(d *result.Data) Content {
 	}
 	c.Notes = []string{fmt.Sprintf("n = %s placed. Queue wait: from submission until all pods of the job are bound. "+
 		"Percentiles are values of the full sample (nearest rank), not estimates.", plural(w.Count, "job"))}
-	if p := d.Summary.Jobs.Pending; p > 0 {
+	if p := neverPlaced(&d.Summary.Jobs, w); p > 0 {
 		c.Notes = append(c.Notes, fmt.Sprintf("%s never placed %s not in these figures; their waits so far are among "+
 			"the longest waits below.", plural(p, "job"), map[bool]string{true: "is", false: "are"}[p == 1]))
 	}

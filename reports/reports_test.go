@@ -147,7 +147,7 @@ func TestFindings(t *testing.T) {
 			{g.UsedHours > 0 && g.IdleHours == 0, "idle", "ever idle"},
 			{g.UsedHours > 0 && g.IdleHours > 0 && g.IdleFragmentedHours+g.IdleWaitingHours == 0, "idle",
 				"only because nothing"},
-			{g.IdleWaitingHours > g.IdleFragmentedHours && g.IdleFragmentedHours > 0, "idle", "scheduling attempt"},
+			{g.IdleWaitingHours > g.IdleFragmentedHours && g.IdleFragmentedHours > 0, "idle", "had not judged"},
 			{g.IdleFragmentedHours > 0 && g.IdleFragmentedHours > g.IdleWaitingHours, "idle", "fit the waiting pods nowhere"},
 			{j.Submitted == 0, "waits", "No job was submitted"},
 			{j.Submitted > j.Rejected && w.Count == 0, "waits", "No job was ever placed"},

@@ -100,7 +100,7 @@ func shortGPUs(line lineFunc, g *result.GPU) {
 	}
 	row("used", g.UsedHours)
 	row("idle: fits nowhere", g.IdleFragmentedHours)
-	row("idle: between attempts", g.IdleWaitingHours)
+	row("idle: not yet judged", g.IdleWaitingHours)
 	row("idle: no demand", g.IdleNoDemandHours)
 	row("down", g.DownHours)
 }
