@@ -70,12 +70,12 @@ type JobSubmit struct {
 	Outcome   string         `json:"outcome,omitempty"` // what the trace says will happen: succeeded, failed, killed
 }
 
-// JobPlaced says that for the first time all pods of the job are bound.
+// JobPlaced says that each of the job's pods has now been bound once. One of them may have been lost again since.
 type JobPlaced struct {
 	Job string `json:"job"`
 }
 
-// JobStart says that for the first time all pods of the job run (or have run).
+// JobStart says that each of the job's pods has now run once.
 type JobStart struct {
 	Job string `json:"job"`
 }
