@@ -102,7 +102,7 @@ func plain(n *yaml.Node) *yaml.Node {
 // would set, and over them the user's own.
 func (s *Scenario) labels(pool *Pool) map[string]string {
 	// Well-known labels: k8s.io/api v0.37.2 core/v1/well_known_labels.go.
-	out := map[string]string{"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "orrery/pool": pool.Name}
+	out := map[string]string{"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "orrery.dev/pool": pool.Name}
 	for key, value := range map[string]string{
 		"topology.kubernetes.io/zone":      pool.Zone,
 		"topology.kubernetes.io/region":    pool.Region,

@@ -33,7 +33,7 @@ With --format html and no --out the result's own report.html is replaced; csv ne
 		Example: `  orrery report out/demo
   orrery report out/demo --format html --out report.html
   orrery report out/demo --format json | jq '.panels[].id'
-  orrery report out/demo --set pricing.basis=reserved-3y`,
+  orrery report out/demo --set pricing.basis=spot`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			data, err := refold(args[0], sets)
