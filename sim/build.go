@@ -28,7 +28,7 @@ import (
 	"orrery/sim/workload"
 )
 
-func (c *cluster) buildKubelet() error {
+func (c *cluster) buildKubelet() {
 	c.kubelet = kwok.New(kwok.Params{
 		Clock: c.engine, API: c.store, Stages: c.parts.stages, Fleet: c.fleet, Random: c.streams, Epoch: c.plan.Epoch,
 		Hidden: func(obj runtime.Object) map[string]string {
@@ -40,7 +40,6 @@ func (c *cluster) buildKubelet() error {
 		Hooks: kwok.Hooks{Assigned: c.podAssigned, Started: c.podStarted, Ended: c.podEnded, Released: c.podReleased,
 			Warn: func(code, message string) { c.upstream.add(code, message) }},
 	})
-	return nil
 }
 
 func (c *cluster) podAssigned(pod *corev1.Pod, node string, slots []journal.Slot) {
@@ -195,7 +194,7 @@ type upstreamErrors struct {
 }
 
 // install takes the place of upstream's error handlers, whose global back-off sleeps on times from outside the bubble.
-func (u *upstreamErrors) install(*cluster) {
+func (u *upstreamErrors) install() {
 	u.count, u.message = map[string]int64{}, map[string]string{}
 	u.previous = utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{

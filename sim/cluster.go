@@ -91,7 +91,7 @@ func (c *cluster) build() error {
 	c.streams = rng.New(c.plan.Seed)
 	c.work, c.deleting, c.terminating = map[string]workload.Work{}, map[string]string{}, map[string]bool{}
 	c.namespaces = map[string]bool{}
-	c.upstream.install(c)
+	c.upstream.install()
 	c.announce()
 	var err error
 	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed}); err != nil {
@@ -99,9 +99,7 @@ func (c *cluster) build() error {
 	}
 	c.fleet = fleet.New(nil)
 	c.jobs = workload.New(workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods})
-	if err := c.buildKubelet(); err != nil {
-		return err
-	}
+	c.buildKubelet()
 	if err := c.buildNodes(); err != nil {
 		return err
 	}

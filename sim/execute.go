@@ -17,6 +17,7 @@ import (
 	"orrery/sim/cost"
 	"orrery/sim/journal"
 	"orrery/sim/plan"
+	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/result"
 )
 
@@ -51,7 +52,7 @@ func Execute(x Execution) (*result.Data, error) {
 func (x Execution) execute(folder *result.Folder, started time.Time) (*result.Data, error) {
 	writer := journal.NewWriter(folder.Journal())
 	fold := account.New(account.Options{OnJob: folder.AddJob, OnPod: folder.AddPod, Description: x.Plan.Description,
-		Config: string(x.Plan.Resolved), Repeatable: true})
+		Config: string(x.Plan.Resolved), Repeatable: kubescheduler.Repeatable(x.Plan.Scheduler.FeatureGates)})
 	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Sink: journal.Multi{writer, fold}, Progress: x.Progress,
 		Stop: x.Stop, SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
 	if err != nil {

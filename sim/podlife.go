@@ -12,6 +12,7 @@ import (
 	"orrery/sim/engine"
 	"orrery/sim/journal"
 	"orrery/sim/kube"
+	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/units"
 	"orrery/sim/workload"
@@ -79,17 +80,12 @@ func (c *cluster) hidden(pod *corev1.Pod) map[string]string {
 	if !ok || !w.Ends {
 		return nil
 	}
-	a := map[string]string{delayAnnotation: w.Left.String()}
+	a := map[string]string{kwok.AnnotationCompleteDelay: w.Left.String()}
 	if w.Outcome == journal.Failed {
-		a[outcomeAnnotation] = "failed"
+		a[kwok.AnnotationCompleteOutcome] = "failed"
 	}
 	return a
 }
-
-const (
-	delayAnnotation   = "pod-complete.stage.orrery.dev/delay"
-	outcomeAnnotation = "pod-complete.stage.orrery.dev/outcome"
-)
 
 // podCommitted turns a change of a pod object into records and tells the workload.
 func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {

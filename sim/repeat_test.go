@@ -17,6 +17,9 @@ func TestRepeats(t *testing.T) {
 		sets     []string
 	}{
 		{"preemption", []string{"trace.generate.span=8h"}},
+		{"preemption", []string{"trace.generate.span=8h", "scheduler.featureGates={SchedulerAsyncAPICalls: true}"}},
+		{"preemption", []string{"trace.generate.span=8h",
+			"scheduler.featureGates={SchedulerAsyncPreemption: false, SchedulerPopFromBackoffQ: false}"}},
 		{"multi-profile", nil},
 		{"timeslicing", nil},
 		{"overload", []string{"trace.generate.jobs=100"}},
@@ -31,7 +34,7 @@ func TestRepeats(t *testing.T) {
 			for seed := range 2 {
 				sets := append([]string{fmt.Sprintf("seed=%d", seed)}, tc.sets...)
 				var first played
-				for i, procs := range []int{1, 8} {
+				for i, procs := range []int{1, 2, 8} {
 					old := runtime.GOMAXPROCS(procs)
 					got := play(t, tc.scenario, sets...)
 					runtime.GOMAXPROCS(old)

@@ -186,6 +186,22 @@ func SetFeatureGates(gates map[string]bool) (restore func(), err error) {
 	return func() { _ = mutable.SetFromMap(before) }, nil
 }
 
+// repeatableGates are the gates with which the tests show that a run repeats byte for byte.
+var repeatableGates = map[string]bool{
+	"SchedulerAsyncAPICalls": true, "SchedulerAsyncPreemption": true, "SchedulerPopFromBackoffQ": true,
+}
+
+// Repeatable reports whether a run with these feature gates is known to repeat byte for byte: no more is claimed than a
+// test shows. It is without any gate.
+func Repeatable(gates map[string]bool) bool {
+	for name := range gates {
+		if !repeatableGates[name] {
+			return false
+		}
+	}
+	return true
+}
+
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {

@@ -56,6 +56,15 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
+func TestRepeatable(t *testing.T) {
+	if !Repeatable(nil) || !Repeatable(map[string]bool{"SchedulerAsyncPreemption": false}) {
+		t.Error("what the tests show is not claimed")
+	}
+	if Repeatable(map[string]bool{"SchedulerAsyncPreemption": false, "OpportunisticBatching": false}) {
+		t.Error("more is claimed than a test shows")
+	}
+}
+
 func TestFeatureGates(t *testing.T) {
 	_, err := SetFeatureGates(map[string]bool{"NoSuchGate": true, "AlsoNot": false})
 	if err == nil || !strings.Contains(err.Error(), "NoSuchGate") || !strings.Contains(err.Error(), "AlsoNot") {
