@@ -160,6 +160,8 @@ func (c *cluster) buildScheduler() error {
 		Latency: kubescheduler.Latency{Attempt: latency.Attempt, AttemptPerNode: latency.AttemptPerNode},
 		Seed:    c.streams.Int63("kube-scheduler/math-rand"),
 		Rank:    c.rank,
+
+		ExactUpstream: c.p.ExactUpstream,
 	})
 	if err != nil {
 		return &InputError{fmt.Errorf("kube-scheduler refuses its configuration: %w", err)}

@@ -33,6 +33,8 @@ type Execution struct {
 	Command  []string     // for run.json
 	Progress *Progress    // optional
 	Stop     *atomic.Bool // optional
+	// ExactUpstream is that of Params.
+	ExactUpstream bool
 }
 
 // Execute runs the plan, folds its journal as it is written, and leaves a whole result folder.
@@ -54,7 +56,7 @@ func (x Execution) execute(folder *result.Folder, started time.Time) (*result.Da
 	fold := account.New(account.Options{OnJob: folder.AddJob, OnPod: folder.AddPod, Description: x.Plan.Description,
 		Config: string(x.Plan.Resolved), Repeatable: kubescheduler.Repeatable(x.Plan.Scheduler.FeatureGates)})
 	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Sink: journal.Multi{writer, fold}, Progress: x.Progress,
-		Stop: x.Stop, SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
+		Stop: x.Stop, ExactUpstream: x.ExactUpstream, SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,8 @@ type Params struct {
 	Stop *atomic.Bool
 	// SinkErr is asked between events whether the sink has failed (a full disk). Optional.
 	SinkErr func() error
+	// ExactUpstream runs kube-scheduler's own scheduling cycle instead of the incremental one. The journal is the same.
+	ExactUpstream bool
 }
 
 // Progress is what a progress bar shows.

@@ -35,6 +35,7 @@ type runFlags struct {
 	sets               []string
 	quiet              bool
 	profile            string
+	exact              bool
 }
 
 func newRun() *cobra.Command {
@@ -58,6 +59,8 @@ or not at all.`,
 	c.Flags().StringArrayVar(&f.sets, "set", nil, "override as path=value, e.g. cluster.pools.a100.nodes=32; repeatable")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress on stderr")
 	c.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file")
+	c.Flags().BoolVar(&f.exact, "exact-upstream", false,
+		"run kube-scheduler's own scheduling cycle, many times slower: the journal must be the same, byte for byte")
 	return c
 }
 
@@ -198,7 +201,7 @@ func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data
 	}
 	defer stopProfile()
 	bar := startProgress(talk, progress, p.Horizon, load)
-	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Book: s.Book(), Out: f.out, Report: html.Render,
+	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Book: s.Book(), Out: f.out, Report: html.Render, ExactUpstream: f.exact,
 		Command: os.Args, Progress: progress, Stop: &stop})
 	bar.stop()
 	var hang *engine.HangError

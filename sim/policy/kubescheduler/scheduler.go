@@ -54,6 +54,9 @@ type Params struct {
 	Rank      func(node string) int64 // breaks preemption's last tie: higher wins; distinct for distinct nodes
 	Record    func(journal.Body)      // takes attempts and preemptions; called on the driver goroutine
 	Plugins   frameworkruntime.Registry
+	// ExactUpstream leaves upstream's scheduling cycle as it is: every attempt looks at every node again. What comes
+	// out is the same, only later; it is there to be compared with.
+	ExactUpstream bool
 }
 
 // linger is how long waiting pods keep a run alive after the last change that could help them: upstream retries them
