@@ -31,6 +31,7 @@ import (
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
+	"orrery/sim/policy/kubescheduler/incremental"
 	"orrery/sim/units"
 )
 
@@ -93,6 +94,7 @@ type Scheduler struct {
 	touched   units.Time // the latest change that could let a pod be scheduled
 	cycle     *engine.Event
 	flush     *engine.Event
+	flushIdle bool // the pending flush does not keep the run alive
 	poll      *engine.Event
 	alive     *engine.Event
 
@@ -101,6 +103,7 @@ type Scheduler struct {
 
 	active, backoff, unschedulable gauge
 	popFromBackoff                 bool
+	groups                         *podGroups
 }
 
 // New builds the scheduler and registers it with the engine. Objects that already exist in the API are announced to it
@@ -136,7 +139,11 @@ func New(p Params) (*Scheduler, error) {
 		return nil, fmt.Errorf("starting kube-scheduler: %w", err)
 	}
 	cancelNew()
-	s.hook()
+	s.groups = newPodGroups(s)
+	if err := s.hook(); err != nil {
+		cancel()
+		return nil, err
+	}
 	s.start(ctx)
 	return s, nil
 }
@@ -169,9 +176,13 @@ func key(p metav1.Object) string {
 }
 
 // hook puts the journal and the tie-breakers around upstream's exported function fields.
-func (s *Scheduler) hook() {
+func (s *Scheduler) hook() error {
 	breakTies(s.sched, s.p.Rank)
-	schedulePod, onFailure, next := s.sched.SchedulePod, s.sched.FailureHandler, s.sched.NextEntity
+	schedulePod, err := s.schedulePod()
+	if err != nil {
+		return err
+	}
+	onFailure, next := s.sched.FailureHandler, s.sched.NextEntity
 	s.sched.NextEntity = func(l klog.Logger) (framework.QueuedEntityInfo, error) {
 		s.state.Store(popping)
 		e, err := next(l)
@@ -179,19 +190,20 @@ func (s *Scheduler) hook() {
 			s.state.Store(popped)
 			<-s.goAhead
 		}
+		s.groups.popped(e)
 		s.state.Store(cycling)
 		return e, err
 	}
 	s.sched.SchedulePod = func(ctx context.Context, f framework.Framework, state fwk.CycleState,
 		pod *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
 		res, err := schedulePod(ctx, f, state, pod)
-		if err == nil {
+		if state.IsPodGroupSchedulingCycle() {
+			s.groups.tried(pod, res, err)
+		} else if err == nil {
 			s.binding.Add(1)
 			s.nodes.Store(int64(res.EvaluatedNodes))
 			s.record(journal.Attempt{Pod: key(pod.Pod), N: pod.Attempts, Result: journal.Scheduled,
 				Node: res.SuggestedHost, Evaluated: res.EvaluatedNodes, Feasible: res.FeasibleNodes})
-		} else if fit, ok := err.(*framework.FitError); ok {
-			orderNodes(fit, f.SnapshotSharedLister().NodeInfos())
 		}
 		return res, err
 	}
@@ -200,6 +212,28 @@ func (s *Scheduler) hook() {
 		s.recordFailure(pod, status, nominating)
 		onFailure(ctx, f, pod, status, nominating, start)
 	}
+	return nil
+}
+
+// schedulePod returns the scheduling cycle: upstream's own or the incremental one.
+func (s *Scheduler) schedulePod() (incremental.SchedulePod, error) {
+	own := s.sched.SchedulePod
+	upstream := func(ctx context.Context, f framework.Framework, state fwk.CycleState,
+		pod *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
+		res, err := own(ctx, f, state, pod)
+		if fit, ok := err.(*framework.FitError); ok {
+			orderNodes(fit, f.SnapshotSharedLister().NodeInfos())
+		}
+		return res, err
+	}
+	if s.p.ExactUpstream {
+		return upstream, nil
+	}
+	cycle, err := incremental.New(s.sched, upstream)
+	if err != nil {
+		return nil, err
+	}
+	return cycle.SchedulePod, nil
 }
 
 func (s *Scheduler) record(a journal.Attempt) {
@@ -241,7 +275,9 @@ func (s *Scheduler) recordFailure(pod *framework.QueuedPodInfo, status *fwk.Stat
 	if nominating.Mode() == fwk.ModeOverride {
 		a.Nominated = nominating.NominatedNodeName
 	}
-	s.nodes.Store(int64(a.Evaluated))
+	if !s.groups.failed(pod.Pod, pod.Pod.Spec.NodeName != "", &a) {
+		s.nodes.Store(int64(a.Evaluated))
+	}
 	s.record(a)
 }
 
@@ -304,7 +340,7 @@ func (s *Scheduler) settled() {
 		if s.running {
 			s.endCycle()
 		}
-		if (active > 0 || s.popFromBackoff && backoff > 0) && !s.cycle.Pending() {
+		if (active > 0 || s.popFromBackoff && s.groups.poppable(backoff) > 0) && !s.cycle.Pending() {
 			s.cycle = e.At(max(e.Now(), s.notBefore), engine.PhaseDecide, "scheduling cycle", s.begin)
 		}
 	case popping:
@@ -314,9 +350,8 @@ func (s *Scheduler) settled() {
 			s.cycle = e.At(max(e.Now(), s.notBefore), engine.PhaseDecide, "scheduling cycle", s.proceed)
 		}
 	}
-	if backoff > 0 && !s.flush.Pending() {
-		const window = units.Time(time.Second) // upstream's backoffQOrderingWindowDuration
-		s.flush = e.At((e.Now()/window+1)*window, engine.PhaseObserve, "back-off flush", func() { s.clock.tick() })
+	if backoff > 0 {
+		s.flushBackoff()
 	}
 	s.keepAlive()
 }
@@ -336,7 +371,7 @@ func (s *Scheduler) proceed() {
 // endCycle charges the cycle that has just ended.
 func (s *Scheduler) endCycle() {
 	s.running = false
-	busy := s.p.Latency.Attempt + units.Duration(s.nodes.Load())*s.p.Latency.AttemptPerNode
+	busy := s.p.Latency.Attempt*s.groups.attempts() + units.Duration(s.nodes.Load())*s.p.Latency.AttemptPerNode
 	s.notBefore = max(s.p.Engine.Now(), s.cycleAt.Add(busy))
 }
 

@@ -1,0 +1,418 @@
+package incremental
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	v1 "k8s.io/api/core/v1"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	resourcehelper "k8s.io/component-helpers/resource"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/features"
+	"k8s.io/kubernetes/pkg/scheduler"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// SchedulePod is the type of Scheduler.SchedulePod.
+type SchedulePod func(context.Context, framework.Framework, fwk.CycleState, *framework.QueuedPodInfo) (
+	scheduler.ScheduleResult, error)
+
+// Cycle is an incremental scheduling cycle. It belongs to one scheduler and is not safe for concurrent use: the
+// scheduler runs one cycle at a time.
+type Cycle struct {
+	sched    *scheduler.Scheduler
+	upstream SchedulePod
+	hidden   hidden
+	nodes    nodes
+	profiles map[string]*profile
+	pods     remembered
+	attempts uint64
+	memory   int // of all classes, in bytes, roughly
+	batching bool
+	groups   bool // pod groups exist: a pod's priority may be its group's
+	failed   *failure
+
+	// forget makes a test's attempt believe that no node has changed.
+	forget func() bool
+}
+
+// memoryLimit bounds what the classes keep; beyond it those not used for longest are forgotten.
+const memoryLimit = 1 << 30
+
+// New puts an incremental cycle into sched. upstream is what it falls back to: the scheduler's own SchedulePod, or a
+// wrapper around it. It must be called before the first scheduling cycle.
+func New(sched *scheduler.Scheduler, upstream SchedulePod) (*Cycle, error) {
+	h, err := reveal(sched)
+	if err != nil {
+		return nil, fmt.Errorf("the incremental scheduling cycle does not know this kube-scheduler: %w", err)
+	}
+	c := &Cycle{sched: sched, upstream: upstream, hidden: h, profiles: map[string]*profile{},
+		batching: utilfeature.DefaultFeatureGate.Enabled(features.OpportunisticBatching),
+		groups:   utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload)}
+	c.nodes.cache = &touched{Cache: sched.Cache}
+	sched.Cache = c.nodes.cache
+	for name, f := range sched.Profiles {
+		c.profiles[name] = newProfile(f)
+		sched.Profiles[name] = &postFilter{Framework: f, cycle: c, preemption: preemptionOf(f)}
+	}
+	return c, nil
+}
+
+// attempt is one call of SchedulePod on the incremental path.
+type attempt struct {
+	*Cycle
+	ctx     context.Context
+	f       framework.Framework
+	p       *profile
+	state   fwk.CycleState
+	info    *framework.QueuedPodInfo
+	class   *class
+	list    []fwk.NodeInfo
+	err     error // of a filter
+	plugins map[string]bool
+}
+
+// SchedulePod finds the node that upstream's schedulePod would find, with the same result and the same side effects.
+func (c *Cycle) SchedulePod(ctx context.Context, f framework.Framework, state fwk.CycleState,
+	info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
+	c.failed = nil
+	a, err := c.begin(ctx, f, state, info)
+	if err != nil || a == nil {
+		return c.upstream(ctx, f, state, info)
+	}
+	return a.run()
+}
+
+// begin prepares an attempt, or returns nil when upstream's own path must be taken. So far nothing has happened that
+// upstream's path would not do again.
+func (c *Cycle) begin(ctx context.Context, f framework.Framework, state fwk.CycleState,
+	info *framework.QueuedPodInfo) (*attempt, error) {
+	snapshot, ok := f.SnapshotSharedLister().(*internalcache.Snapshot)
+	if !ok {
+		return nil, nil
+	}
+	list, err := snapshot.List()
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	group := state.IsPodGroupSchedulingCycle()
+	if group {
+		placed, err := snapshot.ListNodesInPlacement()
+		if err != nil || len(placed) != len(list) || unsafe.SliceData(placed) != unsafe.SliceData(list) {
+			return nil, err
+		}
+	}
+	c.nodes.follow(list, group)
+	c.nodes.followNominated(c.hidden)
+	if c.forget != nil && c.forget() {
+		c.nodes.clock = c.nodes.changed[0]
+	}
+	p := c.profiles[info.Pod.Spec.SchedulerName]
+	class, why := c.classify(ctx, p, info.Pod)
+	if why != "" {
+		return nil, nil
+	}
+	result, status, _ := f.RunPreFilterPlugins(ctx, state, info.Pod)
+	if !status.IsSuccess() || !result.AllNodes() || p.filtersLocal(state) != "" {
+		return nil, nil
+	}
+	return &attempt{Cycle: c, ctx: ctx, f: f, p: p, state: state, info: info, class: class, list: list}, nil
+}
+
+// classify returns the pod's class, or why it has none.
+func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) (*class, string) {
+	if p == nil || len(p.filters) == 0 || !p.hasScores {
+		return nil, reasonNoFilters
+	}
+	if resourcehelper.IsPodResizeDeferred(pod) {
+		return nil, reasonResize
+	}
+	id := identity{string(pod.UID), pod.Generation}
+	s, ok := c.pods.get(id)
+	if !ok {
+		s = c.sign(ctx, p, pod)
+		c.pods.put(id, s)
+	}
+	if s.class != nil {
+		c.attempts++
+		s.class.used = c.attempts
+	}
+	return s.class, s.why
+}
+
+func (c *Cycle) sign(ctx context.Context, p *profile, pod *v1.Pod) signed {
+	key, ok := p.key(ctx, pod)
+	if !ok {
+		return signed{why: reasonUnsigned}
+	}
+	if k := p.classes[key]; k != nil {
+		return signed{class: k}
+	}
+	k := &class{key: key, p: p}
+	p.classes[key] = k
+	return signed{class: k}
+}
+
+// run is upstream's schedulePod.
+func (a *attempt) run() (result scheduler.ScheduleResult, err error) {
+	hint := ""
+	if a.batching {
+		hint = a.f.GetNodeHint(a.ctx, a.info.Pod, a.info.PodSignature, a.state, a.sched.CurrentCycle())
+	}
+	before := a.class.bytes()
+	a.class.update(&a.nodes)
+	defer func() { a.account(a.class.bytes() - before) }()
+
+	named := -1 // a node that was tried first, in vain
+	if a.info.Pod.Status.NominatedNodeName != "" || hint != "" {
+		i, feasible := a.nominated(hint)
+		if feasible {
+			return a.one(i, hint, 1), nil
+		}
+		named = i
+	}
+	w, ok := a.class.search(*a.hidden.start%len(a.list), a.limit(), a.ask)
+	processed := w.processed
+	if named >= 0 && !w.within(named, len(a.list)) {
+		processed++
+	}
+	*a.hidden.start = (*a.hidden.start + processed) % len(a.list)
+	switch {
+	case !ok:
+		return result, a.err
+	case w.feasible == 0:
+		return result, a.fail()
+	case w.feasible == 1:
+		only := 0
+		a.class.each(w, func(_ int, i int32) { only = int(i) })
+		return a.one(only, hint, processed), nil
+	}
+	node, rest, err := a.choose(w)
+	if err != nil {
+		return result, err
+	}
+	if a.batching {
+		a.f.StoreScheduleResults(a.ctx, a.info.PodSignature, hint, node, rest, a.sched.CurrentCycle())
+	}
+	return scheduler.ScheduleResult{SuggestedHost: node, EvaluatedNodes: processed, FeasibleNodes: w.feasible}, nil
+}
+
+// one is the result when a single node was found feasible.
+func (a *attempt) one(i int, hint string, evaluated int) scheduler.ScheduleResult {
+	node := a.list[i].Node().Name
+	if a.batching {
+		a.f.StoreScheduleResults(a.ctx, a.info.PodSignature, hint, node, nil, a.sched.CurrentCycle())
+	}
+	return scheduler.ScheduleResult{SuggestedHost: node, EvaluatedNodes: evaluated, FeasibleNodes: 1}
+}
+
+// nominated tries the pod's nominated or hinted node first, as upstream does. It returns the node's position, -1 when
+// there is none.
+func (a *attempt) nominated(hint string) (i int, feasible bool) {
+	name := a.info.Pod.Status.NominatedNodeName
+	if name == "" {
+		name = hint
+	}
+	at, ok := a.nodes.index[name]
+	if !ok {
+		utilruntime.HandleErrorWithContext(a.ctx, fmt.Errorf("nodeinfo not found for node name %q", name),
+			"Evaluation failed on nominated node", "pod", a.info.Pod.Name, "node", name)
+		return -1, false
+	}
+	status := a.f.RunFilterPluginsWithNominatedPods(a.ctx, a.state, a.info.Pod, a.list[at])
+	if status.Code() == fwk.Error {
+		utilruntime.HandleErrorWithContext(a.ctx, status.AsError(),
+			"Evaluation failed on nominated node", "pod", a.info.Pod.Name, "node", name)
+		return -1, false
+	}
+	return int(at), status.IsSuccess()
+}
+
+// ask filters a node.
+func (a *attempt) ask(i int32) bool {
+	status := a.f.RunFilterPluginsWithNominatedPods(a.ctx, a.state, a.info.Pod, a.list[i])
+	if status.Code() == fwk.Error {
+		a.err = status.AsError()
+		return false
+	}
+	a.class.note(i, status)
+	return true
+}
+
+// limit is upstream's numFeasibleNodesToFind for a profile that scores.
+func (a *attempt) limit() int {
+	const floor, floorPercent = 100, 5 // minFeasibleNodesToFind, minFeasibleNodesPercentageToFind
+	n := len(a.list)
+	if n < floor {
+		return n
+	}
+	percent := int(a.hidden.percentage)
+	if p := a.f.PercentageOfNodesToScore(); p != nil {
+		percent = int(*p)
+	}
+	if percent == 0 {
+		percent = max(50-n/125, floorPercent)
+	}
+	return max(n*percent/100, floor)
+}
+
+// choose scores the nodes found and returns the best, and the others as upstream's batching keeps them.
+func (a *attempt) choose(w window) (string, framework.SortedScoredNodes, error) {
+	// The plugins of this package's list look at the nodes only to see that there are some.
+	if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, a.list); !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	keep := a.batching && a.info.PodSignature != nil
+	if !a.p.scoresLocal(a.state, a.nodes.hasImages > 0) || !a.score(w) {
+		return a.scoreAll(w)
+	}
+	if !a.uniform(w) {
+		return a.normalise(w)
+	}
+	var top best
+	a.class.each(w, func(rank int, i int32) { top.take(a.class.fixed[i], rank, int(i)) })
+	name := a.list[top.node].Node().Name
+	if !keep {
+		return name, nil, nil
+	}
+	return name, &remaining{scores: a.scored(w)}, nil
+}
+
+// score asks the plugins for the scores of the nodes in the window that have none. It reports whether all went well.
+func (a *attempt) score(w window) bool {
+	c, good := a.class, true
+	a.class.each(w, func(_ int, i int32) {
+		if !good || c.scored.has(i) {
+			return
+		}
+		raw, status := a.f.RunRawScorePlugins(a.ctx, a.state, a.info.Pod, a.list[i])
+		good = status.IsSuccess() && c.keep(i, raw)
+	})
+	return good
+}
+
+// keep stores a node's raw scores. It reports false when they are none that upstream would take, or of other plugins
+// than those of the nodes before.
+func (c *class) keep(i int32, raw []fwk.PluginScore) bool {
+	if !c.layout(raw) {
+		return false
+	}
+	c.fixed[i] = 0
+	for k, s := range raw {
+		c.raw[int(i)*len(raw)+k] = s.Score
+		if c.norm[k] {
+			continue
+		}
+		if s.Score > fwk.MaxScore || s.Score < fwk.MinScore {
+			return false
+		}
+		c.fixed[i] += s.Score * c.weights[k]
+	}
+	c.scored.set(i)
+	return true
+}
+
+// layout makes room for the scores of these plugins.
+func (c *class) layout(raw []fwk.PluginScore) bool {
+	if c.fixed != nil && len(raw) == len(c.scores) {
+		for k := range raw {
+			if raw[k].Name != c.scores[k] {
+				return false
+			}
+		}
+		return true
+	}
+	if c.fixed != nil {
+		return false
+	}
+	c.fixed, c.raw = make([]int64, len(c.kind)), make([]int64, len(c.kind)*len(raw))
+	for _, s := range raw {
+		x := c.p.scorers[s.Name]
+		c.scores, c.weights, c.norm = append(c.scores, s.Name), append(c.weights, x.weight), append(c.norm, x.normalises)
+	}
+	return true
+}
+
+// uniform reports whether every score that is normalised is the same on all nodes of the window: then it is the same
+// afterwards, too.
+func (a *attempt) uniform(w window) bool {
+	c := a.class
+	if !slices.Contains(c.norm, true) {
+		return true
+	}
+	same, first := true, -1
+	c.each(w, func(_ int, i int32) {
+		if first < 0 {
+			first = int(i)
+		}
+		for k, norm := range c.norm {
+			if norm && c.raw[int(i)*len(c.norm)+k] != c.raw[first*len(c.norm)+k] {
+				same = false
+			}
+		}
+	})
+	return same
+}
+
+// scored lists the window's nodes with their raw scores and a total that leaves out what is the same for all.
+func (a *attempt) scored(w window) []fwk.NodePluginScores {
+	c := a.class
+	out := make([]fwk.NodePluginScores, w.feasible)
+	raw := make([]fwk.PluginScore, w.feasible*len(c.scores))
+	c.each(w, func(rank int, i int32) {
+		mine := raw[rank*len(c.scores) : (rank+1)*len(c.scores) : (rank+1)*len(c.scores)]
+		for k, name := range c.scores {
+			mine[k] = fwk.PluginScore{Name: name, Score: c.raw[int(i)*len(c.scores)+k]}
+		}
+		out[rank] = fwk.NodePluginScores{Name: a.list[i].Node().Name, RawScores: mine, TotalScore: c.fixed[i]}
+	})
+	return out
+}
+
+// normalise has upstream normalise the known raw scores.
+func (a *attempt) normalise(w window) (string, framework.SortedScoredNodes, error) {
+	list := a.scored(w)
+	if status := a.f.NormalizeScores(a.ctx, a.state, a.info.Pod, list); !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	sorted := framework.NewSortedScoredNodes(list)
+	return sorted.Pop().Name, sorted, nil
+}
+
+// scoreAll has upstream score the window's nodes.
+func (a *attempt) scoreAll(w window) (string, framework.SortedScoredNodes, error) {
+	found := make([]fwk.NodeInfo, w.feasible)
+	a.class.each(w, func(rank int, i int32) { found[rank] = a.list[i] })
+	if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, found); !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	list, status := a.f.RunScorePlugins(a.ctx, a.state, a.info.Pod, found)
+	if !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	sorted := framework.NewSortedScoredNodes(list)
+	return sorted.Pop().Name, sorted, nil
+}
+
+// account bounds the memory of the classes.
+func (c *Cycle) account(more int) {
+	if c.memory += more; c.memory <= memoryLimit {
+		return
+	}
+	var all []*class
+	for _, p := range c.profiles {
+		for _, k := range p.classes {
+			all = append(all, k)
+		}
+	}
+	slices.SortFunc(all, func(a, b *class) int { return int(int64(a.used) - int64(b.used)) })
+	for _, k := range all[:len(all)/2] {
+		c.memory -= k.bytes()
+		delete(k.p.classes, k.key)
+	}
+	c.pods.forget()
+}

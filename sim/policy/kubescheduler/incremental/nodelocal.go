@@ -1,0 +1,197 @@
+package incremental
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+)
+
+// Plugins whose Filter, for a node, follows from the pod's class and the NodeInfo alone (read in kube-scheduler
+// v1.37.2).
+var localFilters = map[string]bool{
+	names.NodeName: true, names.NodeUnschedulable: true, names.TaintToleration: true, names.NodeAffinity: true,
+	names.NodePorts: true, names.NodeResourcesFit: true, names.NodeDeclaredFeatures: true,
+}
+
+// Plugins whose raw score, for a node, follows from the pod's class and the NodeInfo alone, and whether they normalise
+// their scores over the nodes found. ImageLocality's does while no node has an image: otherwise it depends on how many
+// nodes have it. DynamicResources' is 0 for a pod without claims.
+var localScores = map[string]bool{
+	names.NodeResourcesFit: false, names.NodeResourcesBalancedAllocation: false, names.ImageLocality: false,
+	names.TaintToleration: true, names.NodeAffinity: true, names.DynamicResources: true,
+}
+
+// Plugins that must sign a pod for its class: they say what they look at in it. NodeResourcesBalancedAllocation and
+// ImageLocality, which also sign, see nothing that is not in the key anyway.
+var signing = []string{names.NodeName, names.NodeUnschedulable, names.TaintToleration, names.NodeAffinity,
+	names.NodePorts, names.NodeResourcesFit, names.NodeDeclaredFeatures}
+
+// scorer is a score plugin of a profile.
+type scorer struct {
+	weight     int64
+	normalises bool
+}
+
+// profile is a scheduling profile as far as the cycle needs to know it.
+type profile struct {
+	filters     []string
+	scorers     map[string]scorer
+	signers     []fwk.SignPlugin
+	unsigned    bool // a plugin in use cannot sign
+	postFilters []string
+	hasScores   bool
+	classes     map[string]*class
+}
+
+func newProfile(f framework.Framework) *profile {
+	p := &profile{scorers: map[string]scorer{}, classes: map[string]*class{}, hasScores: f.HasScorePlugins()}
+	byName := map[string]fwk.Plugin{}
+	for _, plugin := range f.EnqueueExtensions() {
+		byName[plugin.Name()] = plugin
+	}
+	list := f.ListPlugins()
+	for _, x := range list.Filter.Enabled {
+		p.filters = append(p.filters, x.Name)
+	}
+	for _, x := range list.PostFilter.Enabled {
+		p.postFilters = append(p.postFilters, x.Name)
+	}
+	used := slices.Clone(p.filters)
+	for _, x := range list.Score.Enabled {
+		p.scorers[x.Name] = scorer{int64(x.Weight), localScores[x.Name]}
+		used = append(used, x.Name)
+	}
+	for _, name := range signing {
+		if !slices.Contains(used, name) {
+			continue
+		}
+		signer, ok := byName[name].(fwk.SignPlugin)
+		if !ok {
+			p.unsigned = true
+			continue
+		}
+		p.signers = append(p.signers, signer)
+	}
+	return p
+}
+
+// Reasons why a pod takes upstream's own path, as Counts names them.
+const (
+	reasonUnsigned  = "pods that their plugins do not sign"
+	reasonClasses   = "device classes exist"
+	reasonNodeNames = "affinity to nodes by name"
+	reasonResize    = "pods that are being resized"
+	reasonNoFilters = "profiles that filter or score nothing"
+	reasonPlacement = "placements of pod groups"
+)
+
+// filtersLocal returns why the pod's filters are not node-local after PreFilter, or "".
+func (p *profile) filtersLocal(state fwk.CycleState) string {
+	skipped := state.GetSkipFilterPlugins()
+	for _, name := range p.filters {
+		if !localFilters[name] && !skipped.Has(name) {
+			return "filter plugin " + name
+		}
+	}
+	return ""
+}
+
+// scoresLocal reports whether the pod's scores are node-local after PreScore.
+func (p *profile) scoresLocal(state fwk.CycleState, images bool) bool {
+	skipped := state.GetSkipScorePlugins()
+	for name := range p.scorers {
+		if skipped.Has(name) {
+			continue
+		}
+		if _, local := localScores[name]; !local || images && name == names.ImageLocality {
+			return false
+		}
+	}
+	return true
+}
+
+// key returns what the node-local plugins can tell the pod by, or false when one of them refuses to sign it.
+func (p *profile) key(ctx context.Context, pod *v1.Pod) (string, bool) {
+	if p.unsigned {
+		return "", false
+	}
+	parts := map[string]any{}
+	for _, plugin := range p.signers {
+		fragments, status := plugin.SignPod(ctx, pod)
+		if !status.IsSuccess() {
+			return "", false
+		}
+		for _, f := range fragments {
+			parts[f.Key] = f.Value
+		}
+	}
+	// The signature of resources is their sum; the scores depend on the containers that ask for none, too.
+	parts["orrery/resources"] = resources(&pod.Spec)
+	text, err := json.Marshal(parts)
+	if err != nil {
+		return "", false
+	}
+	return string(text), true
+}
+
+type containerResources struct {
+	Resources     v1.ResourceRequirements
+	RestartPolicy *v1.ContainerRestartPolicy
+}
+
+func resources(spec *v1.PodSpec) any {
+	list := func(cs []v1.Container) (out []containerResources) {
+		for i := range cs {
+			out = append(out, containerResources{cs[i].Resources, cs[i].RestartPolicy})
+		}
+		return out
+	}
+	return []any{list(spec.Containers), list(spec.InitContainers), spec.Overhead, spec.Resources}
+}
+
+// identity finds the class of a pod again without signing it: a pod's specification changes only with its generation.
+type identity struct {
+	uid        string
+	generation int64
+}
+
+// signed is the outcome of signing a pod.
+type signed struct {
+	class *class
+	why   string
+}
+
+// remembered is a bounded memory of the classes of pods: two generations of a map, the older one dropped when the
+// younger one is full.
+type remembered struct{ young, old map[identity]signed }
+
+const rememberedPods = 1 << 15
+
+func (r *remembered) get(id identity) (signed, bool) {
+	if s, ok := r.young[id]; ok {
+		return s, true
+	}
+	s, ok := r.old[id]
+	if ok {
+		r.put(id, s)
+	}
+	return s, ok
+}
+
+func (r *remembered) put(id identity, s signed) {
+	if r.young == nil || len(r.young) >= rememberedPods {
+		r.old, r.young = r.young, map[identity]signed{}
+	}
+	r.young[id] = s
+}
+
+func (r *remembered) forget() { r.young, r.old = nil, nil }
+
+// String names a class in debugging output.
+func (c *class) String() string { return fmt.Sprintf("class %s", c.key) }

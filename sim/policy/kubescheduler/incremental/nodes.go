@@ -1,0 +1,240 @@
+package incremental
+
+import (
+	"sync"
+	"unsafe"
+
+	v1 "k8s.io/api/core/v1"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+)
+
+// touched is kube-scheduler's cache with a note of the nodes whose NodeInfo may have changed.
+type touched struct {
+	internalcache.Cache
+	mu    sync.Mutex // a failed binding comes from a goroutine of its own
+	names []string
+}
+
+func (t *touched) touch(node string) {
+	if node == "" {
+		return
+	}
+	t.mu.Lock()
+	t.names = append(t.names, node)
+	t.mu.Unlock()
+}
+
+// take returns the nodes noted since the last call.
+func (t *touched) take(into []string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	into = append(into[:0], t.names...)
+	t.names = t.names[:0]
+	return into
+}
+
+func (t *touched) AssumePod(logger klog.Logger, pod *v1.Pod) error {
+	t.touch(pod.Spec.NodeName)
+	return t.Cache.AssumePod(logger, pod)
+}
+
+func (t *touched) ForgetPod(logger klog.Logger, pod *v1.Pod) error {
+	t.touch(pod.Spec.NodeName)
+	return t.Cache.ForgetPod(logger, pod)
+}
+
+func (t *touched) RemoveAssumedPod(logger klog.Logger, pod *v1.Pod) error {
+	t.touch(pod.Spec.NodeName)
+	return t.Cache.RemoveAssumedPod(logger, pod)
+}
+
+func (t *touched) AddPod(logger klog.Logger, pod *v1.Pod) error {
+	// A pod that was assumed on another node moves from there.
+	if old, err := t.Cache.GetPod(pod); err == nil {
+		t.touch(old.Spec.NodeName)
+	}
+	t.touch(pod.Spec.NodeName)
+	return t.Cache.AddPod(logger, pod)
+}
+
+func (t *touched) UpdatePod(logger klog.Logger, oldPod, newPod *v1.Pod) error {
+	if old, err := t.Cache.GetPod(oldPod); err == nil {
+		t.touch(old.Spec.NodeName)
+	}
+	t.touch(oldPod.Spec.NodeName)
+	t.touch(newPod.Spec.NodeName)
+	return t.Cache.UpdatePod(logger, oldPod, newPod)
+}
+
+func (t *touched) RemovePod(logger klog.Logger, pod *v1.Pod) error {
+	if old, err := t.Cache.GetPod(pod); err == nil {
+		t.touch(old.Spec.NodeName)
+	}
+	t.touch(pod.Spec.NodeName)
+	return t.Cache.RemovePod(logger, pod)
+}
+
+func (t *touched) AddNode(logger klog.Logger, node *v1.Node) {
+	t.touch(node.Name)
+	t.Cache.AddNode(logger, node)
+}
+
+func (t *touched) UpdateNode(logger klog.Logger, oldNode, newNode *v1.Node) {
+	t.touch(newNode.Name)
+	t.Cache.UpdateNode(logger, oldNode, newNode)
+}
+
+func (t *touched) RemoveNode(logger klog.Logger, node *v1.Node) error {
+	t.touch(node.Name)
+	return t.Cache.RemoveNode(logger, node)
+}
+
+// nodes follows the scheduler's snapshot: which node stands where, and which have changed since when.
+type nodes struct {
+	cache   *touched
+	list    []fwk.NodeInfo // the snapshot's own list; a new one when nodes come or go
+	version uint64         // of list
+	index   map[string]int32
+
+	generation []int64  // of each NodeInfo when it was last seen
+	changed    []uint64 // clock of the latest change of each node
+	clock      uint64   // counts changes
+	log        []int32  // the latest changes; the last one is that of clock
+
+	lowest    []int64       // priority of each node's least important pod
+	lowestOf  map[int64]int // nodes by lowest
+	images    []bool
+	hasImages int // nodes that have images
+
+	nominated []int32 // nodes with nominated pods
+	scratch   []string
+	scan      bool // the snapshot was changed behind the cache's back: look at every generation
+}
+
+// nobody is the priority of a pod on a node that has none.
+const nobody = int64(1) << 40
+
+// follow brings n up to date with the snapshot's list. It reports the nodes in the list.
+func (n *nodes) follow(list []fwk.NodeInfo, groupCycle bool) int {
+	n.scratch = n.cache.take(n.scratch)
+	if len(list) != len(n.list) || unsafe.SliceData(list) != unsafe.SliceData(n.list) {
+		n.rebuild(list)
+	}
+	if groupCycle || n.scan {
+		// Cycles of pod groups assume pods in the snapshot itself, and forget them before the next cycle.
+		for i := range n.list {
+			n.look(int32(i))
+		}
+		n.scan = groupCycle
+	} else {
+		for _, name := range n.scratch {
+			if i, ok := n.index[name]; ok {
+				n.look(i)
+			}
+		}
+	}
+	return len(list)
+}
+
+func (n *nodes) rebuild(list []fwk.NodeInfo) {
+	n.list, n.version = list, n.version+1
+	n.index = make(map[string]int32, len(list))
+	n.generation, n.changed = make([]int64, len(list)), make([]uint64, len(list))
+	n.lowest, n.images = make([]int64, len(list)), make([]bool, len(list))
+	n.lowestOf, n.hasImages, n.log = map[int64]int{}, 0, n.log[:0]
+	n.nominated = n.nominated[:0]
+	for i, info := range list {
+		n.index[info.Node().Name] = int32(i)
+		n.generation[i] = info.GetGeneration()
+		n.changed[i] = n.clock
+		n.lowest[i] = nobody
+		n.lowestOf[nobody]++
+		n.measure(int32(i))
+	}
+}
+
+// look notes a node as changed if it did.
+func (n *nodes) look(i int32) {
+	if g := n.list[i].GetGeneration(); g != n.generation[i] {
+		n.generation[i] = g
+		n.change(i)
+		n.measure(i)
+	}
+}
+
+func (n *nodes) change(i int32) {
+	n.clock++
+	n.changed[i] = n.clock
+	if len(n.log) >= 2*len(n.list)+64 {
+		n.log = append(n.log[:0], n.log[len(n.log)/2:]...)
+	}
+	n.log = append(n.log, i)
+}
+
+// measure notes what the cycle asks of a node besides what plugins say.
+func (n *nodes) measure(i int32) {
+	lowest := nobody
+	for _, p := range n.list[i].GetPods() {
+		lowest = min(lowest, int64(corev1helpers.PodPriority(p.GetPod())))
+	}
+	if old := n.lowest[i]; old != lowest {
+		if n.lowestOf[old]--; n.lowestOf[old] == 0 {
+			delete(n.lowestOf, old)
+		}
+		n.lowest[i] = lowest
+		n.lowestOf[lowest]++
+	}
+	if has := len(n.list[i].GetImageStates()) > 0; has != n.images[i] {
+		n.images[i] = has
+		if has {
+			n.hasImages++
+		} else {
+			n.hasImages--
+		}
+	}
+}
+
+// leastPriority returns the lowest priority of a pod on any node, nobody if there is none.
+func (n *nodes) leastPriority() int64 {
+	least := nobody
+	for p := range n.lowestOf {
+		least = min(least, p)
+	}
+	return least
+}
+
+// since calls fn for every node that changed after clock t.
+func (n *nodes) since(t uint64, fn func(i int32)) {
+	behind := n.clock - t
+	if behind > uint64(len(n.log)) || behind > uint64(len(n.list)/4+64) {
+		for i, at := range n.changed {
+			if at > t {
+				fn(int32(i))
+			}
+		}
+		return
+	}
+	for _, i := range n.log[uint64(len(n.log))-behind:] {
+		fn(i)
+	}
+}
+
+// followNominated updates the set of nodes with nominated pods. A node that is in it no longer counts as changed: what
+// was said of it held for its nominated pods.
+func (n *nodes) followNominated(h hidden) {
+	if len(n.nominated) == 0 && h.nominated.Len() == 0 {
+		return
+	}
+	for _, i := range n.nominated {
+		n.change(i)
+	}
+	n.nominated = n.nominated[:0]
+	h.eachNominated(func(name string) {
+		if i, ok := n.index[name]; ok {
+			n.nominated = append(n.nominated, i)
+		}
+	})
+}
