@@ -21,10 +21,10 @@ var localFilters = map[string]bool{
 
 // Plugins whose raw score, for a node, follows from the pod's class and the NodeInfo alone, and whether they normalise
 // their scores over the nodes found. ImageLocality's does while no node has an image: otherwise it depends on how many
-// nodes have it. DynamicResources' is 0 for a pod without claims.
+// nodes have it. DynamicResources' and VolumeBinding's are 0 for a pod that their filters skip.
 var localScores = map[string]bool{
 	names.NodeResourcesFit: false, names.NodeResourcesBalancedAllocation: false, names.ImageLocality: false,
-	names.TaintToleration: true, names.NodeAffinity: true, names.DynamicResources: true,
+	names.VolumeBinding: false, names.TaintToleration: true, names.NodeAffinity: true, names.DynamicResources: true,
 }
 
 // Plugins that must sign a pod for its class: they say what they look at in it. NodeResourcesBalancedAllocation and
