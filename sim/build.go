@@ -30,7 +30,7 @@ import (
 
 func (c *cluster) buildKubelet() {
 	c.kubelet = kwok.New(kwok.Params{
-		Clock: c.engine, API: c.store, Stages: c.parts.stages, Fleet: c.fleet, Random: c.streams, Epoch: c.plan.Epoch,
+		Clock: c.engine, API: givenStore{c.store}, Stages: c.parts.stages, Fleet: c.fleet, Random: c.streams, Epoch: c.plan.Epoch,
 		Hidden: func(obj runtime.Object) map[string]string {
 			if pod, ok := obj.(*corev1.Pod); ok {
 				return c.hidden(pod)
@@ -41,6 +41,12 @@ func (c *cluster) buildKubelet() {
 			Warn: func(code, message string) { c.upstream.add(code, message) }},
 	})
 }
+
+// givenStore is the store for a writer that changes nothing it has handed over, so that copying can be spared.
+type givenStore struct{ *kube.Store }
+
+// Update implements kwok.API.
+func (s givenStore) Update(obj runtime.Object, sub string) (runtime.Object, error) { return s.Give(obj, sub) }
 
 func (c *cluster) podAssigned(pod *corev1.Pod, node string, slots []journal.Slot) {
 	c.record(journal.PodAssign{Pod: podKey(pod), Node: node, Slots: slots})

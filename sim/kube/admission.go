@@ -83,6 +83,9 @@ func (p *plugins) limited(k *kind, ns string) bool {
 	return len(p.store.tables[p.limitRanges].objs[ns]) > 0
 }
 
+// consults reports whether the plugins look at objects of kind k when a pod is created.
+func (p *plugins) consults(k *kind) bool { return k == p.classes || k == p.limitRanges || p.groups[k] }
+
 // mutate runs the mutating plugins on the internal form of an object; old is nil on create.
 func (p *plugins) mutate(ctx context.Context, k *kind, sub string, in, old runtime.Object) error {
 	if sub != "" {

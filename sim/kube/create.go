@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	genericvalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +22,9 @@ func (s *Store) Create(obj runtime.Object) (runtime.Object, error) {
 	k, err := s.kinds.of(obj)
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	if pod, ok := obj.(*corev1.Pod); ok {
+		return s.createPod(k, pod)
 	}
 	return s.create(k, obj.DeepCopyObject(), false)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -20,6 +21,11 @@ var scratch = sync.Pool{New: func() any { return new([2][]byte) }}
 // sameObject reports whether two states of an object are stored alike. Like upstream's storage it compares the
 // serialized form, which is much cheaper than reflection; the sizes alone settle most cases.
 func sameObject(a, b runtime.Object) bool {
+	if p, ok := a.(*corev1.Pod); ok {
+		if q, ok := b.(*corev1.Pod); ok && p.Status.Phase != q.Status.Phase {
+			return false
+		}
+	}
 	x, ok := a.(sized)
 	y, ok2 := b.(sized)
 	if !ok || !ok2 {

@@ -46,6 +46,7 @@ func (s *Store) bindLocked(ns string, b *corev1.Binding) error {
 		sub.Resource += "/binding"
 		return apierrors.NewConflict(sub, b.Name, err)
 	}
+	s.decorated = s.decorated || len(b.Annotations) > 0 || len(b.Labels) > 0
 	p := k.shallow(old).(*corev1.Pod)
 	p.Spec.NodeName = b.Target.Name
 	p.Status.NominatedNodeName = ""

@@ -74,6 +74,10 @@ type Store struct {
 	applied *appliedFields
 	told    delivery
 	codecs  *codecs
+	specs   podSpecs
+	// decorated: a binding brought labels or annotations, which upstream stores unchecked and refuses later.
+	decorated bool
+	exact     bool // upstream decides about everything; for tests
 }
 
 // table holds the objects of one kind and those who follow it.
@@ -300,6 +304,9 @@ func (s *Store) commit(k *kind, verb, sub string, old, obj runtime.Object) {
 		inf.process(c)
 	}
 	s.followOwners(k, c)
+	if s.plugins.consults(k) {
+		s.specs.forget()
+	}
 	s.told.add(k, c)
 }
 

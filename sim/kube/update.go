@@ -87,6 +87,11 @@ func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) 
 	m.SetResourceVersion(om.GetResourceVersion())
 	m.SetManagedFields(nil)
 	m.SetSelfLink("")
+	if pod, ok := obj.(*corev1.Pod); ok && sub == "status" {
+		if quick := s.quickStatus(old.(*corev1.Pod), pod); quick != nil {
+			return s.put(k, old, quick, sub, dry)
+		}
+	}
 	var err error
 	if strat != nil {
 		obj, err = s.reviseUpstream(k, strat, old, obj, sub)
@@ -96,6 +101,11 @@ func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) 
 	if err != nil {
 		return nil, err
 	}
+	return s.put(k, old, obj, sub, dry)
+}
+
+// put stores an update that has been admitted, unless it changes nothing.
+func (s *Store) put(k *kind, old, obj runtime.Object, sub string, dry bool) (runtime.Object, error) {
 	if sameObject(old, obj) {
 		return old, nil
 	}
