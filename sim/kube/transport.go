@@ -22,7 +22,7 @@ import (
 func (s *Store) RESTConfig(gate Gate) *rest.Config {
 	return &rest.Config{
 		Host:      "http://kube.invalid", // RFC 6761: a name that never resolves; nothing is dialled
-		Transport: roundTripper{s, gate},
+		Transport: roundTripper{s, gate, s.bound()},
 		QPS:       -1,
 		ContentConfig: rest.ContentConfig{
 			ContentType:        typeProtobuf,
@@ -59,6 +59,7 @@ func (s *Store) Client(gate Gate, scheme *runtime.Scheme) (client.WithWatch, err
 type roundTripper struct {
 	store *Store
 	gate  Gate
+	bound []byte // the answer to a binding
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -69,7 +70,12 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	res := t.store.respond(t.gate, r)
+	var res response
+	if quick := t.bind(r); quick != nil {
+		res = *quick
+	} else {
+		res = t.store.respond(t.gate, r)
+	}
 	out := &http.Response{
 		StatusCode: res.code, Status: strconv.Itoa(res.code) + " " + http.StatusText(res.code),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
@@ -124,6 +130,11 @@ type response struct {
 func (s *Store) respond(gate Gate, r *http.Request) response {
 	media := accepted(r.Header.Get("Accept"))
 	a, err := s.serve(gate, r)
+	return s.encoded(a, err, media)
+}
+
+// encoded encodes an answer, or the error there is instead.
+func (s *Store) encoded(a *answer, err error, media string) response {
 	if err != nil {
 		st := statusError(err)
 		a = &answer{code: int(st.Code), obj: st}
