@@ -151,10 +151,16 @@ func child(n *yaml.Node, step string) (*yaml.Node, int) {
 	return nil, 0
 }
 
-// refusedGates are gates whose code paths the lockstep does not follow: a run with one of them on could end too early
-// or never.
+// refusedGates are gates whose code paths the lockstep does not follow, or which need a controller that does not run:
+// a run with one of them on could differ from the next, end too early or never.
 var refusedGates = map[string]string{
-	"GenericWorkload": "pod groups are scheduled in cycles of their own, which this version does not drive; leave it out",
+	"CompositePodGroup": "upstream submits the groups of a tree in Go's map order; use pod groups without a parent and " +
+		"leave it out",
+	"DRAWorkloadResourceClaims": "the controller that makes claims for pod groups does not run; leave it out",
+	"TopologyAwareWorkloadScheduling": "the order in which upstream compares placements is Go's map order; leave it out, " +
+		"GenericWorkload alone schedules gangs",
+	"WorkloadWithJob": "the job controller, which would make pod groups, does not run; put PodGroup objects into " +
+		"manifests and leave it out",
 }
 
 // SetFeatureGates sets upstream feature gates for the process and returns a function that restores what they were. A

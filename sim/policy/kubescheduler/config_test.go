@@ -70,8 +70,11 @@ func TestFeatureGates(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "NoSuchGate") || !strings.Contains(err.Error(), "AlsoNot") {
 		t.Errorf("want both unknown gates named, got %v", err)
 	}
-	if _, err := SetFeatureGates(map[string]bool{"GenericWorkload": true}); err == nil {
-		t.Error("GenericWorkload was accepted: the lockstep does not drive pod groups")
+	for _, gate := range []string{"CompositePodGroup", "TopologyAwareWorkloadScheduling", "WorkloadWithJob"} {
+		_, err := SetFeatureGates(map[string]bool{"GenericWorkload": true, gate: true})
+		if err == nil || !strings.Contains(err.Error(), gate) {
+			t.Errorf("%s was accepted, which the lockstep does not drive: %v", gate, err)
+		}
 	}
 	restore, err := SetFeatureGates(map[string]bool{"SchedulerPopFromBackoffQ": false})
 	if err != nil {

@@ -57,6 +57,7 @@ type script struct {
 	config  string
 	gates   map[string]bool
 	until   units.Time
+	exact   bool // in lockstep with upstream's own scheduling cycle
 }
 
 // diary is what can be seen of a run from outside, one line each.
@@ -75,6 +76,7 @@ func (d *diary) add(at units.Time, format string, args ...any) {
 
 // commit notes what a write of the API means.
 func (d *diary) commit(at units.Time, c kube.Commit) {
+	d.groupCommit(at, c)
 	pod, ok := c.New.(*v1.Pod)
 	if !ok {
 		return
@@ -214,7 +216,8 @@ func (sc script) lockstep(t testing.TB) []string {
 			Informers: func(cs kubernetes.Interface) informers.SharedInformerFactory {
 				return store.InformerFactory(cs)
 			},
-			Rank: func(string) int64 { return 0 }, // the scripts leave no ties
+			Rank:          func(string) int64 { return 0 }, // the scripts leave no ties
+			ExactUpstream: sc.exact,
 			Record: func(b journal.Body) {
 				switch r := b.(type) {
 				case journal.Attempt:

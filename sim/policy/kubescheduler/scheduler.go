@@ -139,11 +139,12 @@ func New(p Params) (*Scheduler, error) {
 		return nil, fmt.Errorf("starting kube-scheduler: %w", err)
 	}
 	cancelNew()
-	s.groups = newPodGroups(s)
+	own := s.sched.SchedulePod
 	if err := s.hook(); err != nil {
 		cancel()
 		return nil, err
 	}
+	s.groups = newPodGroups(s, own)
 	s.start(ctx)
 	return s, nil
 }
@@ -196,10 +197,11 @@ func (s *Scheduler) hook() error {
 	}
 	s.sched.SchedulePod = func(ctx context.Context, f framework.Framework, state fwk.CycleState,
 		pod *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
-		res, err := schedulePod(ctx, f, state, pod)
 		if state.IsPodGroupSchedulingCycle() {
-			s.groups.tried(pod, res, err)
-		} else if err == nil {
+			return s.groups.try(ctx, f, state, pod)
+		}
+		res, err := schedulePod(ctx, f, state, pod)
+		if err == nil {
 			s.binding.Add(1)
 			s.nodes.Store(int64(res.EvaluatedNodes))
 			s.record(journal.Attempt{Pod: key(pod.Pod), N: pod.Attempts, Result: journal.Scheduled,
