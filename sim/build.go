@@ -207,7 +207,7 @@ func (u *upstreamErrors) install() {
 	u.previous = utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{
 		func(_ context.Context, err error, msg string, _ ...interface{}) {
-			if routine(err) {
+			if routine(err) || kubescheduler.Routine(err) {
 				return
 			}
 			if err != nil {
