@@ -58,6 +58,7 @@ type script struct {
 	gates   map[string]bool
 	until   units.Time
 	exact   bool // in lockstep with upstream's own scheduling cycle
+	raw     bool // in lockstep, lines in the order in which they come
 }
 
 // diary is what can be seen of a run from outside, one line each.
@@ -249,6 +250,9 @@ func (sc script) lockstep(t testing.TB) []string {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if sc.raw {
+		return d.lines
 	}
 	return d.sorted()
 }

@@ -18,10 +18,10 @@
 // Pod groups (feature gate GenericWorkload) are scheduled by upstream's own cycle for groups, podgroups.go. It is one
 // cycle of the engine; for its price every member it tries counts. A member is recorded when its fate is known, in the
 // group's order: as scheduled when upstream assumes it, else with the reason upstream gives, which for a member that
-// found a node is the group's. Upstream keeps a rejected group in its back-off queue and tries it again for ever; once
+// found a node is the group's. The place in the queue of a group whose pods came first, and the order in which a group
+// that is preempted as a whole is evicted, are Go's map order in upstream; both are settled, see groupties.go. Upstream keeps a rejected group in its back-off queue and tries it again for ever; once
 // nothing can have changed for it, that does not keep a run alive.
 //
 // Not covered: HTTP extenders (they would leave virtual time) are refused, and so are composite pod groups and placements
-// by topology, whose order is Go's map order. When a group with disruption mode All is preempted, upstream evicts its
-// members in that order too.
+// by topology, whose order is Go's map order.
 package kubescheduler

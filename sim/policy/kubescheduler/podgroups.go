@@ -56,9 +56,12 @@ type schedulePod = func(context.Context, framework.Framework, fwk.CycleState,
 
 // newPodGroups puts the hooks for pod groups around the scheduler's cache and queue. It is called when the scheduler
 // knows the objects that exist and has not tried any pod. It returns nil when upstream's gate is off.
-func newPodGroups(s *Scheduler, own schedulePod) *podGroups {
+func newPodGroups(s *Scheduler, own schedulePod) (*podGroups, error) {
 	if !utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
-		return nil
+		return nil, nil
+	}
+	if err := orderVictims(s.sched); err != nil {
+		return nil, err
 	}
 	g := &podGroups{s: s, own: own, pods: newGauge(metrics.BackoffEntities(metrics.Pod)),
 		maxWait: units.Duration(s.p.Config.PodMaxBackoffSeconds) * time.Second}
@@ -66,7 +69,7 @@ func newPodGroups(s *Scheduler, own schedulePod) *podGroups {
 	q := arrivals{s.sched.SchedulingQueue}
 	q.again(klog.Background(), append(q.PodsInActiveQ(), q.UnschedulablePods()...))
 	s.sched.SchedulingQueue = q
-	return g
+	return g, nil
 }
 
 // popped begins the cycle of an entity.

@@ -226,6 +226,41 @@ func TestGroupsRepeat(t *testing.T) {
 	}
 }
 
+// TestWholeGroupPreempted evicts a group of disruption mode All, always in the same order.
+func TestWholeGroupPreempted(t *testing.T) {
+	for _, gang := range []bool{false, true} {
+		for range 4 {
+			g := newGroupScript(5)
+			g.raw = true
+			g.class("high", 100)
+			g.do("group", func(s *kube.Store) error {
+				pg := &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "whole"}}
+				pg.Spec.SchedulingPolicy.Gang = &schedulingv1beta1.GangSchedulingPolicy{MinCount: 5}
+				pg.Spec.DisruptionMode = &schedulingv1beta1.DisruptionMode{All: &schedulingv1beta1.AllDisruptionMode{}}
+				_, err := s.Create(pg)
+				return err
+			})
+			g.members("whole", 5, 8, "")
+			by := "default/p001-0"
+			if gang {
+				by = "default/urgent"
+				g.group("urgent", 1, "high")
+				g.members("urgent", 1, 8, "high")
+			} else {
+				g.members("", 1, 8, "high")
+			}
+			var want []string
+			for i := range 5 {
+				want = append(want, fmt.Sprintf("preempted default/p000-%d for %s", i, by))
+			}
+			all := playGroups(t, g.end(time.Minute))
+			if d := cmp.Diff(want, lines(all, "preempted")); d != "" {
+				t.Fatalf("(-want):\n%s\n%s", d, strings.Join(all, "\n"))
+			}
+		}
+	}
+}
+
 // drawGroups makes a random script of gangs and single pods. Priorities leave preemption no ties: gangs may preempt
 // single pods, not each other.
 func drawGroups(seed uint64, ops int) script {

@@ -144,7 +144,10 @@ func New(p Params) (*Scheduler, error) {
 		cancel()
 		return nil, err
 	}
-	s.groups = newPodGroups(s, own)
+	if s.groups, err = newPodGroups(s, own); err != nil {
+		cancel()
+		return nil, err
+	}
 	s.start(ctx)
 	return s, nil
 }
@@ -231,7 +234,7 @@ func (s *Scheduler) schedulePod() (incremental.SchedulePod, error) {
 	if s.p.ExactUpstream {
 		return upstream, nil
 	}
-	cycle, err := incremental.New(s.sched, upstream)
+	cycle, err := incremental.New(s.sched, s.p.Config.Profiles, upstream)
 	if err != nil {
 		return nil, err
 	}
