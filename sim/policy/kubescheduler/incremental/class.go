@@ -14,6 +14,8 @@ type class struct {
 	clock   uint64 // changes up to here are known
 	used    uint64 // number of the attempt that used it last
 
+	admitted bool // PreFilter let a plain pod of the class pass
+
 	stale    bitmap // the node must be filtered again
 	feasible bitmap // the node passed, unless stale
 	scored   bitmap // scores are known, if feasible and not stale

@@ -13,6 +13,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
@@ -29,7 +30,7 @@ type Cycle struct {
 	hidden   hidden
 	nodes    nodes
 	profiles map[string]*profile
-	pods     remembered
+	pods     remembered[identity]
 	attempts uint64
 	memory   int // of all classes, in bytes, roughly
 	batching bool
@@ -43,9 +44,9 @@ type Cycle struct {
 // memoryLimit bounds what the classes keep; beyond it those not used for longest are forgotten.
 const memoryLimit = 1 << 30
 
-// New puts an incremental cycle into sched. upstream is what it falls back to: the scheduler's own SchedulePod, or a
+// New puts an incremental cycle into sched, which was made with these profiles. upstream is what it falls back to: the scheduler's own SchedulePod, or a
 // wrapper around it. It must be called before the first scheduling cycle.
-func New(sched *scheduler.Scheduler, upstream SchedulePod) (*Cycle, error) {
+func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, upstream SchedulePod) (*Cycle, error) {
 	h, err := reveal(sched)
 	if err != nil {
 		return nil, fmt.Errorf("the incremental scheduling cycle does not know this kube-scheduler: %w", err)
@@ -56,7 +57,7 @@ func New(sched *scheduler.Scheduler, upstream SchedulePod) (*Cycle, error) {
 	c.nodes.cache = &touched{Cache: sched.Cache}
 	sched.Cache = c.nodes.cache
 	for name, f := range sched.Profiles {
-		c.profiles[name] = newProfile(f)
+		c.profiles[name] = newProfile(f, spreads(profiles, name))
 		sched.Profiles[name] = &postFilter{Framework: f, cycle: c, preemption: preemptionOf(f)}
 	}
 	return c, nil
@@ -65,15 +66,16 @@ func New(sched *scheduler.Scheduler, upstream SchedulePod) (*Cycle, error) {
 // attempt is one call of SchedulePod on the incremental path.
 type attempt struct {
 	*Cycle
-	ctx     context.Context
-	f       framework.Framework
-	p       *profile
-	state   fwk.CycleState
-	info    *framework.QueuedPodInfo
-	class   *class
-	list    []fwk.NodeInfo
-	err     error // of a filter
-	plugins map[string]bool
+	ctx   context.Context
+	f     framework.Framework
+	p     *profile
+	state fwk.CycleState
+	info  *framework.QueuedPodInfo
+	class *class
+	list  []fwk.NodeInfo
+	err   error // of a filter
+
+	prefiltered bool
 }
 
 // SchedulePod finds the node that upstream's schedulePod would find, with the same result and the same side effects.
@@ -112,36 +114,88 @@ func (c *Cycle) begin(ctx context.Context, f framework.Framework, state fwk.Cycl
 		c.nodes.clock = c.nodes.changed[0]
 	}
 	p := c.profiles[info.Pod.Spec.SchedulerName]
-	class, why := c.classify(ctx, p, info.Pod)
-	if why != "" {
+	s := c.classify(ctx, p, info.Pod)
+	if s.why != "" {
 		return nil, nil
 	}
-	result, status, _ := f.RunPreFilterPlugins(ctx, state, info.Pod)
-	if !status.IsSuccess() || !result.AllNodes() || p.filtersLocal(state) != "" {
+	a := &attempt{Cycle: c, ctx: ctx, f: f, p: p, state: state, info: info, class: s.class, list: list}
+	if s.plain && s.class.admitted && p.pure && !group && c.quiet(f, snapshot) {
+		return a, nil
+	}
+	if why := a.preFilter(); why != "" {
 		return nil, nil
 	}
-	return &attempt{Cycle: c, ctx: ctx, f: f, p: p, state: state, info: info, class: class, list: list}, nil
+	s.class.admitted = s.class.admitted || s.plain
+	return a, nil
+}
+
+// quiet reports whether no PreFilter plugin can say anything else to a plain pod than it said to another one of its
+// class: nobody in the cluster repels pods, and no extended resource is a device class.
+func (c *Cycle) quiet(f framework.Framework, snapshot *internalcache.Snapshot) bool {
+	repelling, err := snapshot.HavePodsWithRequiredAntiAffinityList()
+	return err == nil && len(repelling) == 0 && !deviceClasses(f)
+}
+
+// deviceClasses reports whether there are any.
+func deviceClasses(f framework.Framework) bool {
+	m := f.SharedDRAManager()
+	if m == nil {
+		return false
+	}
+	list, err := m.DeviceClasses().List()
+	return err != nil || len(list) > 0
+}
+
+// preFilter runs the PreFilter plugins. It returns why the pod's filters are not node-local, or "".
+func (a *attempt) preFilter() string {
+	result, status, _ := a.f.RunPreFilterPlugins(a.ctx, a.state, a.info.Pod)
+	a.prefiltered = true
+	switch {
+	case !status.IsSuccess():
+		return reasonRejected
+	case !result.AllNodes():
+		return reasonNodeNames
+	}
+	return a.p.filtersLocal(a.state)
+}
+
+// ready runs the PreFilter plugins if nobody needed what they prepare so far: an attempt that fails without asking
+// anything of a plugin does without them.
+func (a *attempt) ready() error {
+	if a.prefiltered {
+		return nil
+	}
+	if why := a.preFilter(); why != "" {
+		return fmt.Errorf("pods of one class are not alike: %s", why)
+	}
+	return nil
 }
 
 // classify returns the pod's class, or why it has none.
-func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) (*class, string) {
+func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) signed {
 	if p == nil || len(p.filters) == 0 || !p.hasScores {
-		return nil, reasonNoFilters
+		return signed{why: reasonNoFilters}
 	}
 	if resourcehelper.IsPodResizeDeferred(pod) {
-		return nil, reasonResize
+		return signed{why: reasonResize}
 	}
-	id := identity{string(pod.UID), pod.Generation}
+	id := identity{pod.UID, pod.Generation}
 	s, ok := c.pods.get(id)
 	if !ok {
-		s = c.sign(ctx, p, pod)
+		// Pods are mostly made from a few templates: signing one is dearer than writing its specification down.
+		if spec, err := pod.Spec.Marshal(); err != nil {
+			s = c.sign(ctx, p, pod)
+		} else if s, ok = p.specs.get(string(spec)); !ok {
+			s = c.sign(ctx, p, pod)
+			p.specs.put(string(spec), s)
+		}
 		c.pods.put(id, s)
 	}
 	if s.class != nil {
 		c.attempts++
 		s.class.used = c.attempts
 	}
-	return s.class, s.why
+	return s
 }
 
 func (c *Cycle) sign(ctx context.Context, p *profile, pod *v1.Pod) signed {
@@ -149,18 +203,23 @@ func (c *Cycle) sign(ctx context.Context, p *profile, pod *v1.Pod) signed {
 	if !ok {
 		return signed{why: reasonUnsigned}
 	}
-	if k := p.classes[key]; k != nil {
-		return signed{class: k}
+	k := p.classes[key]
+	if k == nil {
+		k = &class{key: key, p: p}
+		p.classes[key] = k
 	}
-	k := &class{key: key, p: p}
-	p.classes[key] = k
-	return signed{class: k}
+	return signed{class: k, plain: plain(&pod.Spec)}
 }
 
 // run is upstream's schedulePod.
 func (a *attempt) run() (result scheduler.ScheduleResult, err error) {
 	hint := ""
 	if a.batching {
+		if a.info.PodSignature != nil { // a hint needs what PreFilter prepares
+			if err := a.ready(); err != nil {
+				return result, err
+			}
+		}
 		hint = a.f.GetNodeHint(a.ctx, a.info.Pod, a.info.PodSignature, a.state, a.sched.CurrentCycle())
 	}
 	before := a.class.bytes()
@@ -169,6 +228,9 @@ func (a *attempt) run() (result scheduler.ScheduleResult, err error) {
 
 	named := -1 // a node that was tried first, in vain
 	if a.info.Pod.Status.NominatedNodeName != "" || hint != "" {
+		if err := a.ready(); err != nil {
+			return result, err
+		}
 		i, feasible := a.nominated(hint)
 		if feasible {
 			return a.one(i, hint, 1), nil
@@ -186,7 +248,11 @@ func (a *attempt) run() (result scheduler.ScheduleResult, err error) {
 		return result, a.err
 	case w.feasible == 0:
 		return result, a.fail()
-	case w.feasible == 1:
+	}
+	if err := a.ready(); err != nil {
+		return result, err
+	}
+	if w.feasible == 1 {
 		only := 0
 		a.class.each(w, func(_ int, i int32) { only = int(i) })
 		return a.one(only, hint, processed), nil
@@ -234,6 +300,9 @@ func (a *attempt) nominated(hint string) (i int, feasible bool) {
 
 // ask filters a node.
 func (a *attempt) ask(i int32) bool {
+	if a.err = a.ready(); a.err != nil {
+		return false
+	}
 	status := a.f.RunFilterPluginsWithNominatedPods(a.ctx, a.state, a.info.Pod, a.list[i])
 	if status.Code() == fwk.Error {
 		a.err = status.AsError()
@@ -267,7 +336,7 @@ func (a *attempt) choose(w window) (string, framework.SortedScoredNodes, error) 
 		return "", nil, status.AsError()
 	}
 	keep := a.batching && a.info.PodSignature != nil
-	if !a.p.scoresLocal(a.state, a.nodes.hasImages > 0) || !a.score(w) {
+	if !a.p.scoresLocal(a.state, a.nodes.hasImages > 0) || deviceClasses(a.f) || !a.score(w) {
 		return a.scoreAll(w)
 	}
 	if !a.uniform(w) {
@@ -413,6 +482,7 @@ func (c *Cycle) account(more int) {
 	for _, k := range all[:len(all)/2] {
 		c.memory -= k.bytes()
 		delete(k.p.classes, k.key)
+		k.p.specs.forget()
 	}
 	c.pods.forget()
 }

@@ -14,6 +14,7 @@ type failure struct {
 	fit   *framework.FitError
 	class *class
 	list  []fwk.NodeInfo
+	ready func() error
 }
 
 // fail makes the FitError that upstream's schedulePod would return. What the plugins said of each node is left out until
@@ -32,7 +33,7 @@ func (a *attempt) fail() error {
 			histogram[reason] += k.nodes
 		}
 	}
-	x := &failure{fit, a.class, a.list}
+	x := &failure{fit, a.class, a.list, a.ready}
 	if a.state.IsPodGroupSchedulingCycle() {
 		x.reveal()
 		return fit

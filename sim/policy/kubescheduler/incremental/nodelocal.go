@@ -3,11 +3,12 @@ package incremental
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 )
@@ -46,16 +47,49 @@ type profile struct {
 	unsigned    bool // a plugin in use cannot sign
 	postFilters []string
 	hasScores   bool
-	classes     map[string]*class
+	pure        bool               // what PreFilter says to a plain pod follows from its class, while the cluster is quiet
+	classes     map[string]*class  // by key
+	specs       remembered[string] // by the whole specification
 }
 
-func newProfile(f framework.Framework) *profile {
+// Plugins whose PreFilter, for a plain pod in a quiet cluster, follows from the pod's class.
+var pureFilters = []string{names.NodeAffinity, names.NodePorts, names.NodeResourcesFit, names.VolumeRestrictions,
+	names.NodeVolumeLimits, names.VolumeBinding, names.VolumeZone, names.PodTopologySpread, names.InterPodAffinity,
+	names.TaintToleration, names.NodeDeclaredFeatures, names.DynamicResources, names.NodeName, names.NodeUnschedulable}
+
+// spreads reports whether a profile's own default constraints can keep pods from nodes.
+func spreads(profiles []config.KubeSchedulerProfile, name string) bool {
+	for _, p := range profiles {
+		if p.SchedulerName != name {
+			continue
+		}
+		for _, x := range p.PluginConfig {
+			args, ok := x.Args.(*config.PodTopologySpreadArgs)
+			if !ok {
+				continue
+			}
+			for _, d := range args.DefaultConstraints {
+				if d.WhenUnsatisfiable == v1.DoNotSchedule {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// newProfile reads a profile. spreads says whether its default topology spread constraints can keep pods from nodes.
+func newProfile(f framework.Framework, spreads bool) *profile {
 	p := &profile{scorers: map[string]scorer{}, classes: map[string]*class{}, hasScores: f.HasScorePlugins()}
 	byName := map[string]fwk.Plugin{}
 	for _, plugin := range f.EnqueueExtensions() {
 		byName[plugin.Name()] = plugin
 	}
 	list := f.ListPlugins()
+	p.pure = !spreads
+	for _, x := range list.PreFilter.Enabled {
+		p.pure = p.pure && slices.Contains(pureFilters, x.Name)
+	}
 	for _, x := range list.Filter.Enabled {
 		p.filters = append(p.filters, x.Name)
 	}
@@ -84,7 +118,7 @@ func newProfile(f framework.Framework) *profile {
 // Reasons why a pod takes upstream's own path, as Counts names them.
 const (
 	reasonUnsigned  = "pods that their plugins do not sign"
-	reasonClasses   = "device classes exist"
+	reasonRejected  = "pods that PreFilter rejects"
 	reasonNodeNames = "affinity to nodes by name"
 	reasonResize    = "pods that are being resized"
 	reasonNoFilters = "profiles that filter or score nothing"
@@ -157,41 +191,48 @@ func resources(spec *v1.PodSpec) any {
 
 // identity finds the class of a pod again without signing it: a pod's specification changes only with its generation.
 type identity struct {
-	uid        string
+	uid        types.UID
 	generation int64
 }
 
 // signed is the outcome of signing a pod.
 type signed struct {
 	class *class
+	plain bool
 	why   string
 }
 
-// remembered is a bounded memory of the classes of pods: two generations of a map, the older one dropped when the
+// plain reports whether a pod asks nothing of other pods, volumes or claims.
+func plain(spec *v1.PodSpec) bool {
+	if a := spec.Affinity; a != nil && (a.PodAffinity != nil || a.PodAntiAffinity != nil) {
+		return false
+	}
+	return len(spec.TopologySpreadConstraints) == 0 && len(spec.Volumes) == 0 && len(spec.ResourceClaims) == 0 &&
+		spec.SchedulingGroup == nil
+}
+
+// remembered is a bounded memory of the outcomes of signing: two generations of a map, the older one dropped when the
 // younger one is full.
-type remembered struct{ young, old map[identity]signed }
+type remembered[K comparable] struct{ young, old map[K]signed }
 
-const rememberedPods = 1 << 15
+const rememberedMax = 1 << 15
 
-func (r *remembered) get(id identity) (signed, bool) {
-	if s, ok := r.young[id]; ok {
+func (r *remembered[K]) get(key K) (signed, bool) {
+	if s, ok := r.young[key]; ok {
 		return s, true
 	}
-	s, ok := r.old[id]
+	s, ok := r.old[key]
 	if ok {
-		r.put(id, s)
+		r.put(key, s)
 	}
 	return s, ok
 }
 
-func (r *remembered) put(id identity, s signed) {
-	if r.young == nil || len(r.young) >= rememberedPods {
-		r.old, r.young = r.young, map[identity]signed{}
+func (r *remembered[K]) put(key K, s signed) {
+	if r.young == nil || len(r.young) >= rememberedMax {
+		r.old, r.young = r.young, map[K]signed{}
 	}
-	r.young[id] = s
+	r.young[key] = s
 }
 
-func (r *remembered) forget() { r.young, r.old = nil, nil }
-
-// String names a class in debugging output.
-func (c *class) String() string { return fmt.Sprintf("class %s", c.key) }
+func (r *remembered[K]) forget() { r.young, r.old = nil, nil }

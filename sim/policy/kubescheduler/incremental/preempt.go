@@ -57,6 +57,9 @@ func (f *postFilter) RunPostFilterPlugins(ctx context.Context, state fwk.CycleSt
 		x.reveal()
 	case unaware:
 	}
+	if err := x.ready(); err != nil {
+		return nil, fwk.AsStatus(err)
+	}
 	return f.Framework.RunPostFilterPlugins(ctx, state, pod, m)
 }
 
