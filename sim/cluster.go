@@ -187,6 +187,7 @@ func (c *cluster) finish(drained bool) {
 			"their devices for ever: no stage deletes pods with a deletionTimestamp; add one like the shipped pod-delete"})
 	}
 	c.upstream.report(c)
+	c.scheduler.Finish()
 	reason := journal.EndHorizon
 	if drained {
 		reason = journal.EndDrained

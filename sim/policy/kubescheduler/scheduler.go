@@ -104,6 +104,7 @@ type Scheduler struct {
 	active, backoff, unschedulable gauge
 	popFromBackoff                 bool
 	groups                         *podGroups
+	inner                          *incremental.Cycle
 }
 
 // New builds the scheduler and registers it with the engine. Objects that already exist in the API are announced to it
@@ -232,13 +233,22 @@ func (s *Scheduler) schedulePod() (incremental.SchedulePod, error) {
 		return res, err
 	}
 	if s.p.ExactUpstream {
-		return upstream, nil
+		s.inner = incremental.Observe(s.sched, s.p.Config.Profiles, upstream)
+		return s.inner.SchedulePod, nil
 	}
-	cycle, err := incremental.New(s.sched, s.p.Config.Profiles, upstream)
-	if err != nil {
+	var err error
+	if s.inner, err = incremental.New(s.sched, s.p.Config.Profiles, upstream); err != nil {
 		return nil, err
 	}
-	return cycle.SchedulePod, nil
+	return s.inner.SchedulePod, nil
+}
+
+// Finish records what is known at the end of a run: how many attempts could not be made incrementally, and why.
+func (s *Scheduler) Finish() {
+	for _, c := range s.inner.Counts() {
+		s.p.Record(journal.Warn{Code: "full-scheduling-cycles", Count: c.Attempts, Message: "attempts that looked at every " +
+			"node again, which is only slower, because: " + c.Reason})
+	}
 }
 
 func (s *Scheduler) record(a journal.Attempt) {

@@ -36,9 +36,8 @@ type Cycle struct {
 	batching bool
 	groups   bool // pod groups exist: a pod's priority may be its group's
 	failed   *failure
-
-	// forget makes a test's attempt believe that no node has changed.
-	forget func() bool
+	exact    bool // always take upstream's own path, and only count
+	counts   map[string]int64
 }
 
 // memoryLimit bounds what the classes keep; beyond it those not used for longest are forgotten.
@@ -51,17 +50,31 @@ func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, ups
 	if err != nil {
 		return nil, fmt.Errorf("the incremental scheduling cycle does not know this kube-scheduler: %w", err)
 	}
-	c := &Cycle{sched: sched, upstream: upstream, hidden: h, profiles: map[string]*profile{},
-		batching: utilfeature.DefaultFeatureGate.Enabled(features.OpportunisticBatching),
-		groups:   utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload)}
+	c := Observe(sched, profiles, upstream)
+	c.exact, c.hidden = false, h
+	c.batching = utilfeature.DefaultFeatureGate.Enabled(features.OpportunisticBatching)
+	c.groups = utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload)
 	c.nodes.cache = &touched{Cache: sched.Cache}
 	sched.Cache = c.nodes.cache
 	for name, f := range sched.Profiles {
-		c.profiles[name] = newProfile(f, spreads(profiles, name))
 		sched.Profiles[name] = &postFilter{Framework: f, cycle: c, preemption: preemptionOf(f)}
 	}
 	return c, nil
 }
+
+// Observe is New for a scheduler that shall keep its own cycle: attempts are only counted, as New's would be.
+func Observe(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, upstream SchedulePod) *Cycle {
+	c := &Cycle{sched: sched, upstream: upstream, exact: true, profiles: map[string]*profile{},
+		counts: map[string]int64{}}
+	for name, f := range sched.Profiles {
+		c.profiles[name] = newProfile(f, spreads(profiles, name))
+	}
+	return c
+}
+
+// Overlook makes the cycle miss the next n changes of nodes, which makes what it keeps of them stale: it is there for
+// tests, to see that a comparison with upstream's own cycle finds it.
+func (c *Cycle) Overlook(n int) { c.nodes.overlook = n }
 
 // attempt is one call of SchedulePod on the incremental path.
 type attempt struct {
@@ -82,57 +95,64 @@ type attempt struct {
 func (c *Cycle) SchedulePod(ctx context.Context, f framework.Framework, state fwk.CycleState,
 	info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
 	c.failed = nil
-	a, err := c.begin(ctx, f, state, info)
-	if err != nil || a == nil {
-		return c.upstream(ctx, f, state, info)
+	x := c.examine(ctx, f, state, info)
+	if !c.exact && x.why == "" {
+		if a := c.begin(ctx, f, state, info, x); a != nil {
+			return a.run()
+		}
 	}
-	return a.run()
+	result, err := c.upstream(ctx, f, state, info)
+	c.count(x.judge(c, f, state, result, err))
+	return result, err
+}
+
+// examined is what can be said of an attempt before a plugin has looked at the pod.
+type examined struct {
+	signed
+	p     *profile
+	list  []fwk.NodeInfo
+	group bool
+}
+
+func (c *Cycle) examine(ctx context.Context, f framework.Framework, state fwk.CycleState,
+	info *framework.QueuedPodInfo) (x examined) {
+	x.p, x.group = c.profiles[info.Pod.Spec.SchedulerName], state.IsPodGroupSchedulingCycle()
+	snapshot, ok := f.SnapshotSharedLister().(*internalcache.Snapshot)
+	if !ok || x.p == nil {
+		x.why = reasonForeign
+		return x
+	}
+	x.list, _ = snapshot.List()
+	placed, _ := snapshot.ListNodesInPlacement()
+	if len(x.list) == 0 || len(placed) != len(x.list) || unsafe.SliceData(placed) != unsafe.SliceData(x.list) {
+		x.why = reasonPlacement
+		return x
+	}
+	x.signed = c.classify(ctx, x.p, info.Pod)
+	return x
 }
 
 // begin prepares an attempt, or returns nil when upstream's own path must be taken. So far nothing has happened that
 // upstream's path would not do again.
 func (c *Cycle) begin(ctx context.Context, f framework.Framework, state fwk.CycleState,
-	info *framework.QueuedPodInfo) (*attempt, error) {
-	snapshot, ok := f.SnapshotSharedLister().(*internalcache.Snapshot)
-	if !ok {
-		return nil, nil
-	}
-	list, err := snapshot.List()
-	if err != nil || len(list) == 0 {
-		return nil, err
-	}
-	group := state.IsPodGroupSchedulingCycle()
-	if group {
-		placed, err := snapshot.ListNodesInPlacement()
-		if err != nil || len(placed) != len(list) || unsafe.SliceData(placed) != unsafe.SliceData(list) {
-			return nil, err
-		}
-	}
-	c.nodes.follow(list, group)
+	info *framework.QueuedPodInfo, x examined) *attempt {
+	c.nodes.follow(x.list, x.group)
 	c.nodes.followNominated(c.hidden)
-	if c.forget != nil && c.forget() {
-		c.nodes.clock = c.nodes.changed[0]
+	a := &attempt{Cycle: c, ctx: ctx, f: f, p: x.p, state: state, info: info, class: x.class, list: x.list}
+	if x.plain && x.class.admitted && x.p.pure && !x.group && c.quiet(f) {
+		return a
 	}
-	p := c.profiles[info.Pod.Spec.SchedulerName]
-	s := c.classify(ctx, p, info.Pod)
-	if s.why != "" {
-		return nil, nil
+	if !a.preFilter() {
+		return nil
 	}
-	a := &attempt{Cycle: c, ctx: ctx, f: f, p: p, state: state, info: info, class: s.class, list: list}
-	if s.plain && s.class.admitted && p.pure && !group && c.quiet(f, snapshot) {
-		return a, nil
-	}
-	if why := a.preFilter(); why != "" {
-		return nil, nil
-	}
-	s.class.admitted = s.class.admitted || s.plain
-	return a, nil
+	x.class.admitted = x.class.admitted || x.plain
+	return a
 }
 
 // quiet reports whether no PreFilter plugin can say anything else to a plain pod than it said to another one of its
 // class: nobody in the cluster repels pods, and no extended resource is a device class.
-func (c *Cycle) quiet(f framework.Framework, snapshot *internalcache.Snapshot) bool {
-	repelling, err := snapshot.HavePodsWithRequiredAntiAffinityList()
+func (c *Cycle) quiet(f framework.Framework) bool {
+	repelling, err := f.SnapshotSharedLister().NodeInfos().HavePodsWithRequiredAntiAffinityList()
 	return err == nil && len(repelling) == 0 && !deviceClasses(f)
 }
 
@@ -146,34 +166,25 @@ func deviceClasses(f framework.Framework) bool {
 	return err != nil || len(list) > 0
 }
 
-// preFilter runs the PreFilter plugins. It returns why the pod's filters are not node-local, or "".
-func (a *attempt) preFilter() string {
+// preFilter runs the PreFilter plugins. It reports whether the pod's filters are node-local after that.
+func (a *attempt) preFilter() bool {
 	result, status, _ := a.f.RunPreFilterPlugins(a.ctx, a.state, a.info.Pod)
 	a.prefiltered = true
-	switch {
-	case !status.IsSuccess():
-		return reasonRejected
-	case !result.AllNodes():
-		return reasonNodeNames
-	}
-	return a.p.filtersLocal(a.state)
+	return status.IsSuccess() && result.AllNodes() && a.p.filtersLocal(a.state) == ""
 }
 
 // ready runs the PreFilter plugins if nobody needed what they prepare so far: an attempt that fails without asking
 // anything of a plugin does without them.
 func (a *attempt) ready() error {
-	if a.prefiltered {
-		return nil
-	}
-	if why := a.preFilter(); why != "" {
-		return fmt.Errorf("pods of one class are not alike: %s", why)
+	if !a.prefiltered && !a.preFilter() {
+		return fmt.Errorf("pod %s is not like the others of its class", a.info.Pod.Name)
 	}
 	return nil
 }
 
 // classify returns the pod's class, or why it has none.
 func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) signed {
-	if p == nil || len(p.filters) == 0 || !p.hasScores {
+	if len(p.filters) == 0 || !p.hasScores {
 		return signed{why: reasonNoFilters}
 	}
 	if resourcehelper.IsPodResizeDeferred(pod) {
@@ -199,6 +210,9 @@ func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) signed {
 }
 
 func (c *Cycle) sign(ctx context.Context, p *profile, pod *v1.Pod) signed {
+	if named(&pod.Spec) {
+		return signed{why: reasonNodeNames}
+	}
 	key, ok := p.key(ctx, pod)
 	if !ok {
 		return signed{why: reasonUnsigned}
@@ -336,7 +350,11 @@ func (a *attempt) choose(w window) (string, framework.SortedScoredNodes, error) 
 		return "", nil, status.AsError()
 	}
 	keep := a.batching && a.info.PodSignature != nil
-	if !a.p.scoresLocal(a.state, a.nodes.hasImages > 0) || deviceClasses(a.f) || !a.score(w) {
+	if why := a.p.scoresLocal(a.state, a.nodes.hasImages > 0, deviceClasses(a.f)); why != "" {
+		a.count(why)
+		return a.scoreAll(w)
+	}
+	if !a.score(w) {
 		return a.scoreAll(w)
 	}
 	if !a.uniform(w) {

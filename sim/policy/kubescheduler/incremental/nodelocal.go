@@ -42,7 +42,8 @@ type scorer struct {
 // profile is a scheduling profile as far as the cycle needs to know it.
 type profile struct {
 	filters     []string
-	scorers     map[string]scorer
+	scoring     []string
+	scorers     map[string]scorer // by name, those of scoring
 	signers     []fwk.SignPlugin
 	unsigned    bool // a plugin in use cannot sign
 	postFilters []string
@@ -98,6 +99,7 @@ func newProfile(f framework.Framework, spreads bool) *profile {
 	}
 	used := slices.Clone(p.filters)
 	for _, x := range list.Score.Enabled {
+		p.scoring = append(p.scoring, x.Name)
 		p.scorers[x.Name] = scorer{int64(x.Weight), localScores[x.Name]}
 		used = append(used, x.Name)
 	}
@@ -115,14 +117,16 @@ func newProfile(f framework.Framework, spreads bool) *profile {
 	return p
 }
 
-// Reasons why a pod takes upstream's own path, as Counts names them.
+// Reasons why an attempt takes upstream's own path, as Counts names them.
 const (
-	reasonUnsigned  = "pods that their plugins do not sign"
-	reasonRejected  = "pods that PreFilter rejects"
-	reasonNodeNames = "affinity to nodes by name"
-	reasonResize    = "pods that are being resized"
-	reasonNoFilters = "profiles that filter or score nothing"
-	reasonPlacement = "placements of pod groups"
+	reasonUnsigned  = "the plugins do not sign the pod"
+	reasonNodeNames = "the pod asks for nodes by name"
+	reasonResize    = "the pod is being resized"
+	reasonNoFilters = "the profile filters or scores nothing"
+	reasonPlacement = "a placement of a pod group is tried"
+	reasonForeign   = "the pod's profile is unknown"
+	reasonDevices   = "device classes exist"
+	reasonImages    = "nodes have images"
 )
 
 // filtersLocal returns why the pod's filters are not node-local after PreFilter, or "".
@@ -136,18 +140,24 @@ func (p *profile) filtersLocal(state fwk.CycleState) string {
 	return ""
 }
 
-// scoresLocal reports whether the pod's scores are node-local after PreScore.
-func (p *profile) scoresLocal(state fwk.CycleState, images bool) bool {
+// scoresLocal returns why the pod's scores are not node-local after PreScore, or "".
+func (p *profile) scoresLocal(state fwk.CycleState, images, devices bool) string {
+	if devices {
+		return reasonDevices
+	}
 	skipped := state.GetSkipScorePlugins()
-	for name := range p.scorers {
+	for _, name := range p.scoring {
 		if skipped.Has(name) {
 			continue
 		}
-		if _, local := localScores[name]; !local || images && name == names.ImageLocality {
-			return false
+		if _, local := localScores[name]; !local {
+			return "score plugin " + name
+		}
+		if images && name == names.ImageLocality {
+			return reasonImages
 		}
 	}
-	return true
+	return ""
 }
 
 // key returns what the node-local plugins can tell the pod by, or false when one of them refuses to sign it.

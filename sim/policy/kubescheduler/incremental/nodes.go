@@ -111,6 +111,7 @@ type nodes struct {
 
 	nominated []int32 // nodes with nominated pods
 	scratch   []string
+	overlook  int  // changes that shall go unnoticed
 	scan      bool // the snapshot was changed behind the cache's back: look at every generation
 }
 
@@ -160,6 +161,10 @@ func (n *nodes) rebuild(list []fwk.NodeInfo) {
 func (n *nodes) look(i int32) {
 	if g := n.list[i].GetGeneration(); g != n.generation[i] {
 		n.generation[i] = g
+		if n.overlook > 0 {
+			n.overlook--
+			return
+		}
 		n.change(i)
 		n.measure(i)
 	}
