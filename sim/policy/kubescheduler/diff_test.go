@@ -2,6 +2,7 @@ package kubescheduler_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand"
 	"slices"
@@ -59,6 +60,7 @@ type script struct {
 	until   units.Time
 	exact   bool // in lockstep with upstream's own scheduling cycle
 	raw     bool // in lockstep, lines in the order in which they come
+	drain   bool // in lockstep, until nothing is left to do
 }
 
 // diary is what can be seen of a run from outside, one line each.
@@ -241,8 +243,17 @@ func (sc script) lockstep(t testing.TB) []string {
 				}
 			})
 		}
-		e.At(sc.until, engine.PhaseSample, "end", func() {})
-		_, err = e.Run(sc.until)
+		until := sc.until
+		if sc.drain {
+			until = -1
+			e.Background(sc.until, engine.PhaseSample, "end", func() { e.Stop(errors.New("the run does not end")) })
+		} else {
+			e.At(until, engine.PhaseSample, "end", func() {})
+		}
+		_, err = e.Run(until)
+		if sc.drain {
+			d.add(e.Now(), "over")
+		}
 		over = true
 		s.Close()
 		e.Drain()

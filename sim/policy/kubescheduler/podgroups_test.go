@@ -6,6 +6,7 @@ import (
 	randv2 "math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,6 +227,53 @@ func TestGroupsRepeat(t *testing.T) {
 	}
 }
 
+// over plays a script until nothing is left to do and returns how long that took from its last step on.
+func (g *groupScript) over(t *testing.T) (time.Duration, []string) {
+	t.Helper()
+	g.drain = true
+	all := playGroups(t, g.end(24*time.Hour))
+	last := all[len(all)-1]
+	at, err := strconv.ParseFloat(strings.Fields(last)[0], 64)
+	if err != nil || !strings.HasSuffix(last, " over") {
+		t.Fatalf("no end: %v, %s", err, last)
+	}
+	return time.Duration(at*float64(time.Second)) - time.Duration(g.at), all
+}
+
+// TestWaitingGangEndsRun: a gang that cannot be placed backs off for ever, and a run ends all the same, but not while
+// something has changed that it has not been tried after.
+func TestWaitingGangEndsRun(t *testing.T) {
+	g := newGroupScript(3)
+	g.group("gang", 4, "")
+	g.members("gang", 4, 8, "")
+	if took, _ := g.over(t); took < time.Minute || took > 8*time.Minute {
+		t.Errorf("the run ends %v after the last change", took)
+	}
+	g = newGroupScript(3)
+	g.group("gang", 4, "")
+	g.members("gang", 4, 8, "")
+	g.wait(2 * time.Hour)
+	g.node(3)
+	took, all := g.over(t)
+	if n := len(lines(all, "bound")); n != 4 || took > time.Minute {
+		t.Errorf("%d pods of the gang are bound after its node came, and the run ends %v later", n, took)
+	}
+	// A gang that never gets its pods waits without being tried, and so do pods without their group.
+	g = newGroupScript(1)
+	g.group("gang", 4, "")
+	g.members("gang", 3, 1, "")
+	g.members("none", 2, 1, "")
+	if took, all := g.over(t); took > 8*time.Minute || len(lines(all, "failed")) > 0 {
+		t.Errorf("the run ends %v after the last change:\n%s", took, strings.Join(all, "\n"))
+	}
+	for seed := range uint64(6) {
+		g := drawGroups(seed, 40)
+		if took, _ := g.over(t); took > 15*time.Minute { // a pod flushed after 5 minutes may still be bound
+			t.Errorf("seed %d: the run ends %v after the last change", seed, took)
+		}
+	}
+}
+
 // TestWholeGroupPreempted evicts a group of disruption mode All, always in the same order.
 func TestWholeGroupPreempted(t *testing.T) {
 	for _, gang := range []bool{false, true} {
@@ -263,7 +311,7 @@ func TestWholeGroupPreempted(t *testing.T) {
 
 // drawGroups makes a random script of gangs and single pods. Priorities leave preemption no ties: gangs may preempt
 // single pods, not each other.
-func drawGroups(seed uint64, ops int) script {
+func drawGroups(seed uint64, ops int) *groupScript {
 	r := randv2.New(randv2.NewPCG(seed, 7))
 	g := newGroupScript(6)
 	g.at = g.at.Add(time.Second)
@@ -299,7 +347,7 @@ func drawGroups(seed uint64, ops int) script {
 			g.do("cordon "+name, func(s *kube.Store) error { return toggle(s, name) })
 		}
 	}
-	return g.end(12 * time.Minute)
+	return g
 }
 
 // TestGroupsAgainstFreeRunningUpstream compares scripts with pod groups as TestAgainstFreeRunningUpstream does.
@@ -317,7 +365,7 @@ func TestGroupsAgainstFreeRunningUpstream(t *testing.T) {
 	}
 	compare("gang", gang())
 	for seed := range uint64(8) {
-		sc := drawGroups(seed, 40)
+		sc := drawGroups(seed, 40).end(12 * time.Minute)
 		sc.exact = seed%2 == 0 // of single pods
 		compare(fmt.Sprintf("seed %d", seed), sc)
 	}
