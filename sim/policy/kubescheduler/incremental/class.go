@@ -59,8 +59,15 @@ func (c *class) reset(n int) {
 // update marks the nodes that changed since the class was used last.
 func (c *class) update(n *nodes) {
 	if c.version != n.version {
-		c.reset(len(n.list))
-		c.version, c.clock = n.version, n.clock
+		if moves, ok := n.movesFrom(c.version); ok && c.kind != nil {
+			for _, m := range moves {
+				c.follow(m)
+			}
+		} else {
+			c.reset(len(n.list))
+			c.clock = n.clock
+		}
+		c.version = n.version
 	}
 	if c.clock != n.clock {
 		n.since(c.clock, c.doubt)
@@ -68,6 +75,39 @@ func (c *class) update(n *nodes) {
 	}
 	for _, i := range n.nominated {
 		c.doubt(i)
+	}
+}
+
+// follow rearranges what is known for a new list of nodes. Slices are new: an earlier attempt's may still be read.
+func (c *class) follow(m move) {
+	old := *c
+	c.reset(len(m.from))
+	c.kinds = old.kinds
+	for k := range c.kinds {
+		c.kinds[k].nodes = 0
+	}
+	width := len(old.scores)
+	if old.fixed != nil {
+		c.scores, c.weights, c.norm = old.scores, old.weights, old.norm
+		c.fixed, c.raw = make([]int64, len(m.from)), make([]int64, len(m.from)*width)
+	}
+	for i, j := range m.from {
+		if j < 0 || old.stale.has(j) {
+			continue
+		}
+		c.stale.clear(int32(i))
+		c.unknown--
+		if !old.feasible.has(j) {
+			c.kind[i] = old.kind[j]
+			c.kinds[c.kind[i]].nodes++
+			continue
+		}
+		c.feasible.set(int32(i))
+		if old.scored.has(j) {
+			c.scored.set(int32(i))
+			c.fixed[i] = old.fixed[j]
+			copy(c.raw[i*width:(i+1)*width], old.raw[int(j)*width:])
+		}
 	}
 }
 

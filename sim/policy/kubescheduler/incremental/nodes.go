@@ -97,6 +97,7 @@ type nodes struct {
 	cache   *touched
 	list    []fwk.NodeInfo // the snapshot's own list; a new one when nodes come or go
 	version uint64         // of list
+	moves   []move         // to the latest versions
 	index   map[string]int32
 
 	generation []int64  // of each NodeInfo when it was last seen
@@ -140,21 +141,59 @@ func (n *nodes) follow(list []fwk.NodeInfo, groupCycle bool) int {
 	return len(list)
 }
 
+// move says where the nodes of a list stood in the list before it.
+type move struct {
+	version uint64  // of the new list
+	from    []int32 // position in the old list, -1 for a node that is new
+}
+
+// movesKept is how many lists back a class can follow; one that was not used for longer starts anew.
+const movesKept = 8
+
+// rebuild takes over a new list, as the snapshot makes one when nodes come or go. What is known of the others stays.
 func (n *nodes) rebuild(list []fwk.NodeInfo) {
+	old := *n
 	n.list, n.version = list, n.version+1
 	n.index = make(map[string]int32, len(list))
 	n.generation, n.changed = make([]int64, len(list)), make([]uint64, len(list))
 	n.lowest, n.images = make([]int64, len(list)), make([]bool, len(list))
-	n.lowestOf, n.hasImages, n.log = map[int64]int{}, 0, n.log[:0]
-	n.nominated = n.nominated[:0]
+	n.lowestOf, n.hasImages, n.log, n.nominated = map[int64]int{}, 0, n.log[:0], n.nominated[:0]
+	n.clock++ // the log holds nothing from before
+	m := move{n.version, make([]int32, len(list))}
 	for i, info := range list {
-		n.index[info.Node().Name] = int32(i)
+		name := info.Node().Name
+		n.index[name] = int32(i)
 		n.generation[i] = info.GetGeneration()
-		n.changed[i] = n.clock
 		n.lowest[i] = nobody
 		n.lowestOf[nobody]++
 		n.measure(int32(i))
+		m.from[i] = -1
+		if j, ok := old.index[name]; ok && old.list[j] == info {
+			m.from[i], n.changed[i] = j, old.changed[j]
+			if old.generation[j] == n.generation[i] {
+				continue
+			}
+		}
+		n.changed[i] = n.clock
 	}
+	for _, j := range old.nominated {
+		if i, ok := n.index[old.list[j].Node().Name]; ok {
+			n.changed[i] = n.clock
+		}
+	}
+	if n.moves = append(n.moves, m); len(n.moves) > movesKept {
+		n.moves = n.moves[1:]
+	}
+}
+
+// movesFrom returns the moves from a version of the list to the present one, false if they are not known any more.
+func (n *nodes) movesFrom(version uint64) ([]move, bool) {
+	for i := range n.moves {
+		if n.moves[i].version == version+1 {
+			return n.moves[i:], true
+		}
+	}
+	return nil, false
 }
 
 // look notes a node as changed if it did.
