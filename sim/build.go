@@ -33,7 +33,7 @@ func (c *cluster) buildKubelet() {
 		Clock: c.engine, API: givenStore{c.store}, Stages: c.parts.stages, Fleet: c.fleet, Random: c.streams, Epoch: c.plan.Epoch,
 		Hidden: func(obj runtime.Object) map[string]string {
 			if pod, ok := obj.(*corev1.Pod); ok {
-				return c.hidden(pod)
+				return c.work[podKey(pod)].hidden
 			}
 			return nil
 		},
@@ -42,11 +42,13 @@ func (c *cluster) buildKubelet() {
 	})
 }
 
-// givenStore is the store for a writer that changes nothing it has handed over, so that copying can be spared.
+// givenStore is the store for a writer that uses nothing it has handed over any more, so that copying can be spared.
 type givenStore struct{ *kube.Store }
 
 // Update implements kwok.API.
-func (s givenStore) Update(obj runtime.Object, sub string) (runtime.Object, error) { return s.Give(obj, sub) }
+func (s givenStore) Update(obj runtime.Object, sub string) (runtime.Object, error) {
+	return s.Give(obj, sub)
+}
 
 func (c *cluster) podAssigned(pod *corev1.Pod, node string, slots []journal.Slot) {
 	c.record(journal.PodAssign{Pod: podKey(pod), Node: node, Slots: slots})

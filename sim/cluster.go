@@ -39,8 +39,8 @@ type cluster struct {
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
 	jobs      *workload.Tracker
 
-	work     map[string]workload.Work // by pod key: what the containers do; physics, no controller sees it
-	deleting map[string]string        // by pod key: why we asked for the deletion
+	work     map[string]physics // by pod key: what the containers do; physics, no controller sees it
+	deleting map[string]string  // by pod key: why we asked for the deletion
 	// terminating are the pods whose deletion has begun and not ended.
 	terminating map[string]bool
 	namespaces  map[string]bool
@@ -89,7 +89,7 @@ func (c *cluster) drop(pod, message string) {
 // build makes the cluster: API, nodes, kubelets, manifests, scheduler.
 func (c *cluster) build() error {
 	c.streams = rng.New(c.plan.Seed)
-	c.work, c.deleting, c.terminating = map[string]workload.Work{}, map[string]string{}, map[string]bool{}
+	c.work, c.deleting, c.terminating = map[string]physics{}, map[string]string{}, map[string]bool{}
 	c.namespaces = map[string]bool{}
 	c.upstream.install()
 	c.announce()

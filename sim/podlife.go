@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/component-helpers/resource"
 
 	"orrery/sim/engine"
@@ -48,7 +47,7 @@ func podLabels(j *plan.Job) map[string]string {
 	labels := map[string]string{"job-name": j.Name}
 	for key, value := range map[string]string{"tenant": j.Tenant, "user": j.User, "class": j.Class,
 		"priority": j.PriorityClass} {
-		if value != "" && len(validation.IsValidLabelValue(value)) == 0 {
+		if value != "" && kube.IsLabelValue(value) {
 			labels["orrery.dev/"+key] = value
 		}
 	}
@@ -68,16 +67,21 @@ func (c *cluster) DeletePod(p *workload.Pod, reason string) {
 
 // SetWork says what the pod's containers do from now on.
 func (c *cluster) SetWork(p *workload.Pod, w workload.Work) {
-	c.work[p.Key()] = w
+	c.work[p.Key()] = physics{w, hiddenAnnotations(w)}
 	if obj, err := c.store.Get(podsResource, p.Job.Namespace, p.Name); err == nil {
 		c.kubelet.Reevaluate(obj)
 	}
 }
 
-// hidden is the physics of a pod that its stages see and no controller does.
-func (c *cluster) hidden(pod *corev1.Pod) map[string]string {
-	w, ok := c.work[podKey(pod)]
-	if !ok || !w.Ends {
+// physics is what a pod's containers do, and the same as its stages see it.
+type physics struct {
+	workload.Work
+	hidden map[string]string // never changed
+}
+
+// hiddenAnnotations are the physics of a pod that its stages see and no controller does.
+func hiddenAnnotations(w workload.Work) map[string]string {
+	if !w.Ends {
 		return nil
 	}
 	a := map[string]string{kwok.AnnotationCompleteDelay: w.Left.String()}

@@ -17,7 +17,8 @@ import (
 // without running them: see quickStatus and podSpecs. Whatever is not plainly of the known shape takes upstream's way. A
 // test holds both ways equal on random writes.
 
-// Give is Update for an object that nobody changes any more: the store may keep parts of it without copying them.
+// Give is Update for an object that the store takes over: the caller does not use obj any more, and nobody changes what
+// it refers to.
 func (s *Store) Give(obj runtime.Object, sub string) (runtime.Object, error) {
 	if pod, ok := obj.(*corev1.Pod); ok && sub == "status" {
 		return s.updatePodStatus(pod)
@@ -25,16 +26,14 @@ func (s *Store) Give(obj runtime.Object, sub string) (runtime.Object, error) {
 	return s.Update(obj, sub)
 }
 
-// updatePodStatus updates the status of a pod that may be kept and must not be changed.
+// updatePodStatus updates the status of a pod that the store takes over. It may share memory with stored pods.
 func (s *Store) updatePodStatus(pod *corev1.Pod) (out runtime.Object, err error) {
 	k := s.kinds.byGVR[podsGVR]
 	err = s.transact(func() error {
 		old, _ := s.peek(k, pod.Namespace, pod.Name).(*corev1.Pod)
-		if old != nil && checkVersion(k, pod, old, "status") == nil {
-			if quick := s.quickStatus(old, pod); quick != nil {
-				out, err = s.put(k, old, quick, "status", false)
-				return err
-			}
+		if old != nil && checkVersion(k, pod, old, "status") == nil && s.quickStatus(old, pod) {
+			out, err = s.put(k, old, pod, "status", false)
+			return err
 		}
 		out, err = s.updateLocked(k, pod.DeepCopy(), "status", false)
 		return err
@@ -42,16 +41,16 @@ func (s *Store) updatePodStatus(pod *corev1.Pod) (out runtime.Object, err error)
 	return out, err
 }
 
-// quickStatus returns the pod that a status update to obj stores, or nil if upstream has to decide. A status update
-// keeps the metadata, which must be sent unchanged, and the spec, which is not looked at. The result shares memory with
-// both arguments.
-func (s *Store) quickStatus(old, obj *corev1.Pod) *corev1.Pod {
+// quickStatus makes obj, sent with a status update, the pod to be stored. It reports false, and leaves obj alone, if
+// upstream has to decide. A status update keeps the metadata, which must be sent unchanged, and the spec, which is not
+// looked at.
+func (s *Store) quickStatus(old, obj *corev1.Pod) bool {
 	if s.exact || s.decorated || !sameSubmittedMeta(obj, old) || !plainStatus(&old.Status, &obj.Status) {
-		return nil
+		return false
 	}
-	out := &corev1.Pod{ObjectMeta: old.ObjectMeta, Spec: old.Spec, Status: obj.Status}
-	out.Status.QOSClass = old.Status.QOSClass
-	return out
+	obj.TypeMeta, obj.ObjectMeta, obj.Spec = metav1.TypeMeta{}, old.ObjectMeta, old.Spec
+	obj.Status.QOSClass = old.Status.QOSClass
+	return true
 }
 
 // sameSubmittedMeta reports whether the metadata sent with a status update is that of the stored pod, as far as it
@@ -197,7 +196,7 @@ func (c *podSpecs) plainMeta(m *metav1.ObjectMeta) bool {
 		return false
 	}
 	for key, value := range m.Labels {
-		if !c.validKey(key) || !plainLabelValue(value) {
+		if !c.validKey(key) || !IsLabelValue(value) {
 			return false
 		}
 	}
@@ -280,8 +279,8 @@ func plainName(s string) bool {
 	return len(s) > 0 && len(s) <= content.DNS1123SubdomainMaxLength && !edge && s[len(s)-1] != '-'
 }
 
-// plainLabelValue reports whether s is a valid value of a label.
-func plainLabelValue(s string) bool {
+// IsLabelValue reports whether s is a valid value of a label, as upstream's function of this name does, without regexp.
+func IsLabelValue(s string) bool {
 	alnum := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' }
 	for i := range len(s) {
 		if c := s[i]; !alnum(c) && c != '-' && c != '_' && c != '.' {

@@ -87,10 +87,8 @@ func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) 
 	m.SetResourceVersion(om.GetResourceVersion())
 	m.SetManagedFields(nil)
 	m.SetSelfLink("")
-	if pod, ok := obj.(*corev1.Pod); ok && sub == "status" {
-		if quick := s.quickStatus(old.(*corev1.Pod), pod); quick != nil {
-			return s.put(k, old, quick, sub, dry)
-		}
+	if pod, ok := obj.(*corev1.Pod); ok && sub == "status" && s.quickStatus(old.(*corev1.Pod), pod) {
+		return s.put(k, old, obj, sub, dry)
 	}
 	var err error
 	if strat != nil {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,7 +38,7 @@ type Clock interface {
 // from events of Clock, never from inside OnCommit; a call may call OnCommit before it returns. Objects handed over
 // and returned are shared and must not be changed afterwards. A write that changes nothing must commit nothing.
 type API interface {
-	// Update replaces the object, or with sub "status" its status, if the resourceVersion is current.
+	// Update replaces the object, or with sub "status" its status, if the resourceVersion is current. It may take obj over.
 	Update(obj runtime.Object, sub string) (runtime.Object, error)
 	// Patch applies a JSON, merge or strategic merge patch to the object or its subresource.
 	Patch(gvr schema.GroupVersionResource, ns, name string, pt types.PatchType, data []byte, sub string,
@@ -80,6 +81,8 @@ type Controller struct {
 	addr    addresses
 	render  *renderer
 	playing string // name of the object whose stage is being played
+
+	requests map[*corev1.Container]amounts // of pods, by their first container; never changed
 }
 
 type objectKey struct {
@@ -283,7 +286,7 @@ func (c *Controller) stream(o *object, what string, n int) interface {
 	Int64N(int64) int64
 	Float64() float64
 } {
-	return c.p.Random.Stream(fmt.Sprintf("kwok/%s/%s/%d", o.key, what, n))
+	return c.p.Random.Stream("kwok/" + o.key.String() + "/" + what + "/" + strconv.Itoa(n))
 }
 
 // String returns kind, namespace and name.

@@ -233,7 +233,7 @@ func (c *Controller) admit(o *object, pod *corev1.Pod) bool {
 		}
 		return false
 	}
-	s := &podState{node: pod.Spec.NodeName, at: n, requests: requestsOf(pod)}
+	s := &podState{node: pod.Spec.NodeName, at: n, requests: c.requestsOf(pod)}
 	o.pod = s
 	slots, err := c.allocate(n, s, owner(pod))
 	var no *refusal
@@ -320,6 +320,27 @@ func capacity(l corev1.ResourceList, r corev1.ResourceName) int64 {
 		return q.MilliValue()
 	}
 	return q.Value()
+}
+
+// requestsKept bounds the memory of requestsOf: when full it forgets everything.
+const requestsKept = 4096
+
+// requestsOf is requestsOf for a stored pod. Stored objects are immutable and the API lets pods share what is alike, so
+// the pod's first container stands for its whole specification.
+func (c *Controller) requestsOf(pod *corev1.Pod) amounts {
+	if len(pod.Spec.Containers) == 0 {
+		return requestsOf(pod)
+	}
+	key := &pod.Spec.Containers[0]
+	out, ok := c.requests[key]
+	if !ok {
+		if c.requests == nil || len(c.requests) >= requestsKept {
+			c.requests = map[*corev1.Container]amounts{}
+		}
+		out = requestsOf(pod)
+		c.requests[key] = out
+	}
+	return out
 }
 
 // requestsOf sums what a pod asks for, itself included as one of the node's pods.

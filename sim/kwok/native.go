@@ -80,11 +80,11 @@ func (v *view) duration(name string, fallback units.Duration, hasFallback bool) 
 	if s == "" {
 		return 0, false
 	}
+	if d, err := time.ParseDuration(s); err == nil { // first, as nearly all are; no text is both
+		return d, true
+	}
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return t.Sub(v.since), true
-	}
-	if d, err := time.ParseDuration(s); err == nil {
-		return d, true
 	}
 	return fallback, hasFallback
 }
@@ -151,7 +151,14 @@ func delayDelete(v *view) span {
 // patch, and before each the old items that no patch touches and that preceded it. same compares merge keys; merge
 // makes a new item of an old one, nil if there is none, and a patch.
 func mergeLists[T any](old, patch []T, same func(a, b *T) bool, merge func(old, patch *T) T) []T {
-	at := func(list []T, x *T) int { return slices.IndexFunc(list, func(y T) bool { return same(x, &y) }) }
+	at := func(list []T, x *T) int {
+		for i := range list {
+			if same(x, &list[i]) {
+				return i
+			}
+		}
+		return -1
+	}
 	out := make([]T, 0, len(old)+len(patch))
 	i := 0
 	untouched := func(before int) { // copies old items up to a position
