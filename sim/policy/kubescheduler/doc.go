@@ -15,13 +15,14 @@
 //     nodes it picks. Both are settled through exported fields, see ties.go. Upstream's global math/rand is seeded by
 //     the run.
 //
-// Pod groups (feature gate GenericWorkload) are scheduled by upstream's own cycle for groups, podgroups.go. It is one
-// cycle of the engine; for its price every member it tries counts. A member is recorded when its fate is known, in the
-// group's order: as scheduled when upstream assumes it, else with the reason upstream gives, which for a member that
-// found a node is the group's. The place in the queue of a group whose pods came first, and the order in which a group
-// that is preempted as a whole is evicted, are Go's map order in upstream; both are settled, see groupties.go. Upstream keeps a rejected group in its back-off queue and tries it again for ever; once
-// nothing can have changed for it, that does not keep a run alive.
+// Pod groups (feature gate GenericWorkload) are scheduled by upstream's own cycle for groups, see podgroups.go. It is
+// one cycle of the engine; for its price every member it tries counts. A member is recorded when its fate is known, in
+// the group's order: as scheduled when upstream assumes it, else with the reason upstream gives, which for a member
+// that found a node is the group's. Upstream keeps a rejected group in its back-off queue and tries it again for ever;
+// once nothing can have changed for it, that does not keep a run alive. Two things are Go's map order in upstream: the
+// place in the queue of a group whose pods came first, and the order in which a group that is preempted as a whole is
+// evicted. Both are settled, see groupties.go for the latter.
 //
-// Not covered: HTTP extenders (they would leave virtual time) are refused, and so are composite pod groups and placements
-// by topology, whose order is Go's map order.
+// Not covered: HTTP extenders (they would leave virtual time) are refused, and so are composite pod groups and
+// placements by topology, whose order is Go's map order.
 package kubescheduler

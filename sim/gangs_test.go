@@ -1,0 +1,113 @@
+package sim_test
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"orrery/sim/journal"
+)
+
+// gangs is a small cluster with two gangs among single jobs: one that must wait for two whole nodes, and one that needs
+// more nodes than there are.
+func gangs() string {
+	text := `apiVersion: orrery/v1
+kind: Scenario
+name: gangs
+cluster:
+  pools:
+  - {name: a, gpu: H100, nodes: 3, gpusPerNode: 8, cpu: 96, memory: 1000Gi}
+trace:
+  generate:
+    name: gangs
+    jobs: 20
+    arrival: {process: gamma, cv: 6, load: {gpus: 24, factor: 0.8}}
+    sizes: [{gpus: 1, weight: 1}, {gpus: 8, weight: 2}]
+    classes:
+    - name: all
+      up_to_gpus: 8
+      duration: [{kind: lognormal, median: 20m, mean: 30m, max: 2h}]
+      outcomes: {succeeded: 100}
+scheduler:
+  featureGates: {GenericWorkload: true}
+manifests:
+- name: gangs.yaml
+  text: |
+`
+	for i, name := range []string{"fits", "big"} {
+		members := 2 + 2*i
+		text += fmt.Sprintf(`    ---
+    apiVersion: scheduling.k8s.io/v1beta1
+    kind: PodGroup
+    metadata: {name: %s}
+    spec: {schedulingPolicy: {gang: {minCount: %d}}}
+`, name, members)
+		for i := range members {
+			text += fmt.Sprintf(`    ---
+    apiVersion: v1
+    kind: Pod
+    metadata: {name: %s-%d}
+    spec:
+      schedulingGroup: {podGroupName: %[1]s}
+      restartPolicy: Never
+      containers:
+      - name: work
+        image: work
+        resources: {limits: {nvidia.com/gpu: 8}}
+`, name, i)
+		}
+	}
+	return text
+}
+
+// TestGangs: what a journal says of gangs is what happened to them, it repeats, and the run ends.
+func TestGangs(t *testing.T) {
+	scenario := gangs()
+	var first played
+	for i, procs := range []int{1, 2, 8} {
+		old := runtime.GOMAXPROCS(procs)
+		got := play(t, scenario)
+		runtime.GOMAXPROCS(old)
+		if i == 0 {
+			first = got
+		} else if !bytes.Equal(got.file, first.file) {
+			t.Fatalf("GOMAXPROCS %d gives another journal than 1: %s", procs, difference(first.records, got.records))
+		}
+	}
+	scheduled, bound, tried := map[string]bool{}, 0, map[string]int{}
+	for _, r := range first.records {
+		switch b := r.Body.(type) {
+		case journal.Attempt:
+			tried[b.Pod]++
+			if b.Result == journal.Scheduled {
+				scheduled[b.Pod] = true
+			}
+			if b.N != tried[b.Pod] {
+				t.Errorf("attempt %d of %s is recorded as %d", tried[b.Pod], b.Pod, b.N)
+			}
+			if b.Result == journal.Error {
+				t.Errorf("%s failed: %s", b.Pod, b.Message)
+			}
+		case journal.PodBind:
+			if !scheduled[b.Pod] {
+				t.Errorf("%s is bound and was not scheduled", b.Pod)
+			}
+			if strings.HasPrefix(b.Pod, "default/fits-") {
+				bound++
+			}
+		case journal.Warn:
+			t.Errorf("%s: %s", b.Code, b.Message)
+		}
+	}
+	if bound != 2 {
+		t.Errorf("%d pods of the gang that fits were bound", bound)
+	}
+	for i := range 4 {
+		pod := fmt.Sprintf("default/big-%d", i)
+		if scheduled[pod] || tried[pod] < 10 {
+			t.Errorf("%s of a gang that cannot fit: scheduled %v, tried %d times", pod, scheduled[pod], tried[pod])
+		}
+	}
+}
