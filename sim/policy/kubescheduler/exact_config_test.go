@@ -129,8 +129,8 @@ func drawPluginConfig(d *dice) string {
 	if !d.one(3) { // without default constraints upstream gives most pods a signature
 		add("PodTopologySpread", "defaultingType: List, defaultConstraints: []")
 	} else if d.one(3) {
-		add("PodTopologySpread", "defaultingType: List, defaultConstraints: [{maxSkew: 1, "+
-			"topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway}]")
+		add("PodTopologySpread", fmt.Sprintf("defaultingType: List, defaultConstraints: [{maxSkew: 1, "+
+			"topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: %s}]", pick(d, "DoNotSchedule", "ScheduleAnyway")))
 	}
 	if d.one(6) {
 		add("NodeAffinity", "addedAffinity: {"+pick(d,

@@ -163,9 +163,12 @@ func (m *maker) podStep(number int) {
 	case 8, 9:
 		m.edit("ungate", number, func(p *v1.Pod) bool { return len(p.Spec.SchedulingGates) > 0 }, "",
 			func(p *v1.Pod) { p.Spec.SchedulingGates = nil })
-	case 10, 11: // as something outside the scheduler may: no node changes, but what fits on two of them does
-		node := pick(m.dice, fmt.Sprintf("n%03d", m.n(m.nodes)), "")
+	case 10: // as something outside the scheduler may: no node changes, but what fits on two of them does
+		node := fmt.Sprintf("n%03d", m.n(m.nodes))
 		m.edit("nominate", number, waiting, "status", func(p *v1.Pod) { p.Status.NominatedNodeName = node })
+	case 11:
+		m.edit("dismiss", number, func(p *v1.Pod) bool { return waiting(p) && p.Status.NominatedNodeName != "" }, "status",
+			func(p *v1.Pod) { p.Status.NominatedNodeName = "" })
 	case 12:
 		again := m.named(m.pod())
 		m.toPod("replace", number, anyPod, func(s *kube.Store, p *v1.Pod) error {

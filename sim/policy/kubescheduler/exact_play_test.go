@@ -218,6 +218,9 @@ func (w exactWorld) play(exact bool) (*tape, error) {
 		if s, err = kubescheduler.New(p); err != nil {
 			return err
 		}
+		if w.plant != nil && !exact {
+			w.plant(s)
+		}
 		w.schedule(e, store, t)
 		_, err = e.Run(w.until)
 		over = true

@@ -68,7 +68,7 @@ var minimums = map[string]int{
 	"pods with affinity to pods": 600, "pods with claims": 80, "pods with host ports": 400, "pods with tolerations": 2000,
 
 	"step arrive": 5000, "step gated": 100, "step nominated": 100, "step static": 100, "step withdraw": 100,
-	"step delete": 100, "step finish": 50, "step label": 80, "step tolerate": 40, "step ungate": 40, "step nominate": 50,
+	"step delete": 100, "step finish": 50, "step label": 80, "step tolerate": 40, "step ungate": 40, "step nominate": 50, "step dismiss": 12,
 	"step replace": 70, "step resize": 50,
 
 	"step grow": 150, "step shrink": 80, "step renew": 50, "step drain": 80, "step cordon": 90, "step relabel": 130,

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"orrery/sim/kube"
+	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/units"
 )
 
@@ -27,6 +28,8 @@ type exactWorld struct {
 	objects []runtime.Object // created at the beginning, in order
 	ops     []op
 	until   units.Time
+
+	plant func(*kubescheduler.Scheduler) // puts a defect into our cycle
 }
 
 // stream feeds dice with pseudo-random bytes without end.
@@ -112,7 +115,7 @@ func drawWorld(d *dice) exactWorld {
 // classes are the priority classes of every world.
 func (m *maker) classes() {
 	never := v1.PreemptNever
-	for name, value := range map[string]int32{"low": 10, "middle": 100, "high": 1000, "meek": 2000} {
+	for name, value := range map[string]int32{"low": 10, "middle": 11, "high": 1000, "meek": 2000} {
 		c := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}
 		if name == "meek" {
 			c.PreemptionPolicy = &never
