@@ -141,7 +141,7 @@ func New(p Params) (*Scheduler, error) {
 	}
 	cancelNew()
 	own := s.sched.SchedulePod
-	if err := s.hook(); err != nil {
+	if err := s.hook(cs); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -181,9 +181,9 @@ func key(p metav1.Object) string {
 }
 
 // hook puts the journal and the tie-breakers around upstream's exported function fields.
-func (s *Scheduler) hook() error {
+func (s *Scheduler) hook(client kubernetes.Interface) error {
 	breakTies(s.sched, s.p.Rank)
-	schedulePod, err := s.schedulePod()
+	schedulePod, err := s.schedulePod(client)
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (s *Scheduler) hook() error {
 }
 
 // schedulePod returns the scheduling cycle: upstream's own or the incremental one.
-func (s *Scheduler) schedulePod() (incremental.SchedulePod, error) {
+func (s *Scheduler) schedulePod(client kubernetes.Interface) (incremental.SchedulePod, error) {
 	own := s.sched.SchedulePod
 	upstream := func(ctx context.Context, f framework.Framework, state fwk.CycleState,
 		pod *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
@@ -240,6 +240,7 @@ func (s *Scheduler) schedulePod() (incremental.SchedulePod, error) {
 	if s.inner, err = incremental.New(s.sched, s.p.Config.Profiles, upstream); err != nil {
 		return nil, err
 	}
+	s.sched.FailureHandler = s.inner.FailureHandler(s.sched.FailureHandler, client)
 	return s.inner.SchedulePod, nil
 }
 

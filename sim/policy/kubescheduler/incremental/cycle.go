@@ -36,7 +36,8 @@ type Cycle struct {
 	batching bool
 	groups   bool // pod groups exist: a pod's priority may be its group's
 	failed   *failure
-	exact    bool // always take upstream's own path, and only count
+	unfit    *framework.FitError // of the latest incremental attempt, until its pod is queued again
+	exact    bool                // always take upstream's own path, and only count
 	counts   map[string]int64
 }
 
@@ -94,7 +95,7 @@ type attempt struct {
 // SchedulePod finds the node that upstream's schedulePod would find, with the same result and the same side effects.
 func (c *Cycle) SchedulePod(ctx context.Context, f framework.Framework, state fwk.CycleState,
 	info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
-	c.failed = nil
+	c.failed, c.unfit = nil, nil
 	x := c.examine(ctx, f, state, info)
 	if !c.exact && x.why == "" {
 		if a := c.begin(ctx, f, state, info, x); a != nil {

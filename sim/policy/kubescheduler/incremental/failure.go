@@ -39,7 +39,7 @@ func (a *attempt) fail() error {
 		return fit
 	}
 	fit.Diagnosis.PreFilterMsg = message(histogram)
-	a.failed = x
+	a.failed, a.unfit = x, fit
 	return fit
 }
 
