@@ -30,7 +30,8 @@ import (
 
 func (c *cluster) buildKubelet() {
 	c.kubelet = kwok.New(kwok.Params{
-		Clock: c.engine, API: givenStore{c.store}, Stages: c.parts.stages, Fleet: c.fleet, Random: c.streams, Epoch: c.plan.Epoch,
+		Clock: c.engine, API: givenStore{c.store}, Stages: c.parts.stages, Fleet: c.fleet, Random: c.streams,
+		Epoch: c.plan.Epoch,
 		Hidden: func(obj runtime.Object) map[string]string {
 			if pod, ok := obj.(*corev1.Pod); ok {
 				return c.work[podKey(pod)].hidden

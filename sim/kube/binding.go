@@ -40,13 +40,17 @@ func (t roundTripper) bind(r *http.Request) *response {
 		return nil
 	}
 	var err error
-	t.gate.run(Call{Verb: "create", Resource: "pods", Namespace: ns, Name: name, Subresource: "binding"},
-		func() { err = t.store.Bind(ns, b) })
+	t.gate.run(bindingCall(ns, name), func() { err = t.store.Bind(ns, b) })
 	if err == nil {
 		return &response{code: http.StatusCreated, media: typeProtobuf, body: t.bound}
 	}
 	res := t.store.encoded(&answer{}, err, typeProtobuf)
 	return &res
+}
+
+// bindingCall describes a binding to the gate.
+func bindingCall(ns, name string) Call {
+	return Call{Verb: "create", Resource: "pods", Namespace: ns, Name: name, Subresource: "binding"}
 }
 
 // bindingPath returns what the path of a typed client's binding names.

@@ -14,8 +14,8 @@ import (
 
 // Nearly all writes of a run are status updates of pods that look alike, and creates of pods that differ in name and
 // labels only. For these, and for nothing else, what upstream's strategy and validation would make of a write is known
-// without running them: see quickStatus and podSpecs. Whatever is not plainly of the known shape takes upstream's way. A
-// test holds both ways equal on random writes.
+// without running them: see quickStatus and podSpecs. Whatever is not plainly of the known shape takes upstream's way.
+// A test holds both ways equal on random writes.
 
 // Give is Update for an object that the store takes over: the caller does not use obj any more, and nobody changes what
 // it refers to.

@@ -38,7 +38,8 @@ type Clock interface {
 // from events of Clock, never from inside OnCommit; a call may call OnCommit before it returns. Objects handed over
 // and returned are shared and must not be changed afterwards. A write that changes nothing must commit nothing.
 type API interface {
-	// Update replaces the object, or with sub "status" its status, if the resourceVersion is current. It may take obj over.
+	// Update replaces the object, or with sub "status" its status, if the resourceVersion is current. It may take obj
+	// over.
 	Update(obj runtime.Object, sub string) (runtime.Object, error)
 	// Patch applies a JSON, merge or strategic merge patch to the object or its subresource.
 	Patch(gvr schema.GroupVersionResource, ns, name string, pt types.PatchType, data []byte, sub string,
