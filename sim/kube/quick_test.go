@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // odd draws pods and statuses, most of them of the shape every run is full of, some strange, some invalid.
@@ -157,13 +158,27 @@ func compareQuickWrites(t *testing.T) {
 			if old := quick.pod(sent.Name); old != nil && quick.quickStatus(old, sent.DeepCopy()) {
 				updates++
 			}
-			give := o.seldom(2)
+			way := o.IntN(3)
+			data, err := json.Marshal(map[string]any{"status": sent.Status,
+				"metadata": map[string]any{"labels": sent.Labels, "annotations": sent.Annotations}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			old := quick.pod(sent.Name)
+			before := fmt.Sprint(old)
 			both("status", func(f *fixture) (runtime.Object, error) {
-				if give {
+				switch way {
+				case 0:
 					return f.Give(sent.DeepCopy(), "status")
+				case 1:
+					return f.Update(sent, "status")
 				}
-				return f.Update(sent, "status")
+				return f.Patch(podsGVR, sent.Namespace, sent.Name, types.StrategicMergePatchType, data, "status",
+					metav1.PatchOptions{})
 			})
+			if fmt.Sprint(old) != before {
+				t.Fatalf("an update changed the stored pod in place:\n%s\n%v", before, old)
+			}
 		}
 	}
 	if creates < 500 || updates < 500 {
