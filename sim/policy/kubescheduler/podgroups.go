@@ -33,7 +33,7 @@ import (
 // fate is known when the cache assumes it, or when it reaches the failure handler.
 type podGroups struct {
 	s       *Scheduler
-	own     schedulePod
+	inner   schedulePod
 	pods    gauge          // single pods that are backing off
 	maxWait units.Duration // the longest back-off of a single pod
 
@@ -56,14 +56,14 @@ type schedulePod = func(context.Context, framework.Framework, fwk.CycleState,
 
 // newPodGroups puts the hooks for pod groups around the scheduler's cache and queue. It is called when the scheduler
 // knows the objects that exist and has not tried any pod. It returns nil when upstream's gate is off.
-func newPodGroups(s *Scheduler, own schedulePod) (*podGroups, error) {
+func newPodGroups(s *Scheduler, inner schedulePod) (*podGroups, error) {
 	if !utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
 		return nil, nil
 	}
 	if err := orderVictims(s.sched); err != nil {
 		return nil, err
 	}
-	g := &podGroups{s: s, own: own, pods: newGauge(metrics.BackoffEntities(metrics.Pod)),
+	g := &podGroups{s: s, inner: inner, pods: newGauge(metrics.BackoffEntities(metrics.Pod)),
 		maxWait: units.Duration(s.p.Config.PodMaxBackoffSeconds) * time.Second}
 	s.sched.Cache = assumeHook{s.sched.Cache, g.assumed}
 	q := arrivals{s.sched.SchedulingQueue}
@@ -87,11 +87,10 @@ func (g *podGroups) popped(e framework.QueuedEntityInfo) {
 	}
 }
 
-// try is SchedulePod for a member. It is always upstream's own: a cycle that remembers nodes by their generation would
-// not see the members that the snapshot assumes, which leave it as it is.
+// try is SchedulePod for a member.
 func (g *podGroups) try(ctx context.Context, f framework.Framework, state fwk.CycleState,
 	pod *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
-	res, err := g.own(ctx, f, state, pod)
+	res, err := g.inner(ctx, f, state, pod)
 	t := &trial{n: pod.Attempts, evaluated: res.EvaluatedNodes, feasible: res.FeasibleNodes}
 	if fit, ok := err.(*framework.FitError); ok {
 		t.evaluated = fit.NumAllNodes

@@ -140,12 +140,12 @@ func New(p Params) (*Scheduler, error) {
 		return nil, fmt.Errorf("starting kube-scheduler: %w", err)
 	}
 	cancelNew()
-	own := s.sched.SchedulePod
-	if err := s.hook(cs); err != nil {
+	inner, err := s.hook(cs)
+	if err != nil {
 		cancel()
 		return nil, err
 	}
-	if s.groups, err = newPodGroups(s, own); err != nil {
+	if s.groups, err = newPodGroups(s, inner); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -180,12 +180,13 @@ func key(p metav1.Object) string {
 	return p.GetNamespace() + "/" + p.GetName()
 }
 
-// hook puts the journal and the tie-breakers around upstream's exported function fields.
-func (s *Scheduler) hook(client kubernetes.Interface) error {
+// hook puts the journal and the tie-breakers around upstream's exported function fields. It returns SchedulePod without
+// the journal.
+func (s *Scheduler) hook(client kubernetes.Interface) (schedulePod, error) {
 	breakTies(s.sched, s.p.Rank)
-	schedulePod, err := s.schedulePod(client)
+	inner, err := s.schedulePod(client)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	onFailure, next := s.sched.FailureHandler, s.sched.NextEntity
 	s.sched.NextEntity = func(l klog.Logger) (framework.QueuedEntityInfo, error) {
@@ -204,7 +205,7 @@ func (s *Scheduler) hook(client kubernetes.Interface) error {
 		if state.IsPodGroupSchedulingCycle() {
 			return s.groups.try(ctx, f, state, pod)
 		}
-		res, err := schedulePod(ctx, f, state, pod)
+		res, err := inner(ctx, f, state, pod)
 		if err == nil {
 			s.binding.Add(1)
 			s.nodes.Store(int64(res.EvaluatedNodes))
@@ -218,7 +219,7 @@ func (s *Scheduler) hook(client kubernetes.Interface) error {
 		s.recordFailure(pod, status, nominating)
 		onFailure(ctx, f, pod, status, nominating, start)
 	}
-	return nil
+	return inner, nil
 }
 
 // schedulePod returns the scheduling cycle: upstream's own or the incremental one.
@@ -233,7 +234,10 @@ func (s *Scheduler) schedulePod(client kubernetes.Interface) (incremental.Schedu
 		return res, err
 	}
 	if s.p.ExactUpstream {
-		s.inner = incremental.Observe(s.sched, s.p.Config.Profiles, upstream)
+		var err error
+		if s.inner, err = incremental.Observe(s.sched, s.p.Config.Profiles, upstream); err != nil {
+			return nil, err
+		}
 		return s.inner.SchedulePod, nil
 	}
 	var err error

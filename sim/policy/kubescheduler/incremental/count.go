@@ -3,8 +3,10 @@ package incremental
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -33,8 +35,7 @@ func (c *Cycle) count(why string) {
 
 // judge returns why an attempt that upstream made itself could not have been incremental, or "". It looks only at what
 // both kinds of scheduler see.
-func (x examined) judge(c *Cycle, f framework.Framework, state fwk.CycleState, r scheduler.ScheduleResult,
-	err error) string {
+func (x examined) judge(c *Cycle, state fwk.CycleState, r scheduler.ScheduleResult, err error) string {
 	if x.why != "" {
 		return x.why
 	}
@@ -46,12 +47,29 @@ func (x examined) judge(c *Cycle, f framework.Framework, state fwk.CycleState, r
 		return why
 	}
 	if err == nil && r.FeasibleNodes > 1 && c.exact {
-		return x.p.scoresLocal(state, slices.ContainsFunc(x.list, hasImages), deviceClasses(f))
+		return x.p.scoresLocal(state, slices.ContainsFunc(x.list, hasImages))
 	}
 	return ""
 }
 
 func hasImages(n fwk.NodeInfo) bool { return len(n.GetImageStates()) > 0 }
+
+// devices reports whether a pod asks for an extended resource that is the name of a device class.
+func devices(spec *v1.PodSpec) bool {
+	asks := func(c v1.Container) bool {
+		for name := range c.Resources.Requests {
+			if isDevice(name) {
+				return true
+			}
+		}
+		return false
+	}
+	return slices.ContainsFunc(spec.Containers, asks) || slices.ContainsFunc(spec.InitContainers, asks)
+}
+
+func isDevice(name v1.ResourceName) bool {
+	return strings.HasPrefix(string(name), resourceapi.ResourceDeviceClassPrefix)
+}
 
 // named reports whether a pod requires nodes by their names.
 func named(spec *v1.PodSpec) bool {

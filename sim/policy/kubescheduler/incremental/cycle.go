@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	v1 "k8s.io/api/core/v1"
+	resourceapi "k8s.io/api/resource/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	resourcehelper "k8s.io/component-helpers/resource"
@@ -34,7 +35,6 @@ type Cycle struct {
 	attempts uint64
 	memory   int // of all classes, in bytes, roughly
 	batching bool
-	groups   bool // pod groups exist: a pod's priority may be its group's
 	failed   *failure
 	unfit    *framework.FitError // of the latest incremental attempt, until its pod is queued again
 	exact    bool                // always take upstream's own path, and only count
@@ -47,14 +47,12 @@ const memoryLimit = 1 << 30
 // New puts an incremental cycle into sched, which was made with these profiles. upstream is what it falls back to: the scheduler's own SchedulePod, or a
 // wrapper around it. It must be called before the first scheduling cycle.
 func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, upstream SchedulePod) (*Cycle, error) {
-	h, err := reveal(sched)
+	c, err := Observe(sched, profiles, upstream)
 	if err != nil {
-		return nil, fmt.Errorf("the incremental scheduling cycle does not know this kube-scheduler: %w", err)
+		return nil, err
 	}
-	c := Observe(sched, profiles, upstream)
-	c.exact, c.hidden = false, h
+	c.exact = false
 	c.batching = utilfeature.DefaultFeatureGate.Enabled(features.OpportunisticBatching)
-	c.groups = utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload)
 	c.nodes.cache = &touched{Cache: sched.Cache}
 	sched.Cache = c.nodes.cache
 	for name, f := range sched.Profiles {
@@ -64,13 +62,17 @@ func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, ups
 }
 
 // Observe is New for a scheduler that shall keep its own cycle: attempts are only counted, as New's would be.
-func Observe(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, upstream SchedulePod) *Cycle {
-	c := &Cycle{sched: sched, upstream: upstream, exact: true, profiles: map[string]*profile{},
+func Observe(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, upstream SchedulePod) (*Cycle, error) {
+	h, err := reveal(sched)
+	if err != nil {
+		return nil, fmt.Errorf("the incremental scheduling cycle does not know this kube-scheduler: %w", err)
+	}
+	c := &Cycle{sched: sched, upstream: upstream, hidden: h, exact: true, profiles: map[string]*profile{},
 		counts: map[string]int64{}}
 	for name, f := range sched.Profiles {
-		c.profiles[name] = newProfile(f, spreads(profiles, name))
+		c.profiles[name] = newProfile(f, arguments(profiles, name))
 	}
-	return c
+	return c, nil
 }
 
 // Overlook makes the cycle miss the next n changes of nodes, which makes what it keeps of them stale: it is there for
@@ -99,11 +101,15 @@ func (c *Cycle) SchedulePod(ctx context.Context, f framework.Framework, state fw
 	x := c.examine(ctx, f, state, info)
 	if !c.exact && x.why == "" {
 		if a := c.begin(ctx, f, state, info, x); a != nil {
-			return a.run()
+			result, err := a.run()
+			if err == nil && x.group {
+				c.nodes.expect(int(c.nodes.index[result.SuggestedHost]), c.sched.CurrentCycle())
+			}
+			return result, err
 		}
 	}
 	result, err := c.upstream(ctx, f, state, info)
-	c.count(x.judge(c, f, state, result, err))
+	c.count(x.judge(c, state, result, err))
 	return result, err
 }
 
@@ -129,6 +135,14 @@ func (c *Cycle) examine(ctx context.Context, f framework.Framework, state fwk.Cy
 		x.why = reasonPlacement
 		return x
 	}
+	if x.group && !c.hidden.backup.IsNil() {
+		x.why = reasonTrial
+		return x
+	}
+	if deviceClasses(f) || x.p.devices {
+		x.why = reasonDevices
+		return x
+	}
 	x.signed = c.classify(ctx, x.p, info.Pod)
 	return x
 }
@@ -137,7 +151,7 @@ func (c *Cycle) examine(ctx context.Context, f framework.Framework, state fwk.Cy
 // upstream's path would not do again.
 func (c *Cycle) begin(ctx context.Context, f framework.Framework, state fwk.CycleState,
 	info *framework.QueuedPodInfo, x examined) *attempt {
-	c.nodes.follow(x.list, x.group)
+	c.nodes.follow(x.list, c.sched.CurrentCycle())
 	c.nodes.followNominated(c.hidden)
 	a := &attempt{Cycle: c, ctx: ctx, f: f, p: x.p, state: state, info: info, class: x.class, list: x.list}
 	if x.plain && x.class.admitted && x.p.pure && !x.group && c.quiet(f) {
@@ -151,20 +165,22 @@ func (c *Cycle) begin(ctx context.Context, f framework.Framework, state fwk.Cycl
 }
 
 // quiet reports whether no PreFilter plugin can say anything else to a plain pod than it said to another one of its
-// class: nobody in the cluster repels pods, and no extended resource is a device class.
+// class: nobody in the cluster repels pods.
 func (c *Cycle) quiet(f framework.Framework) bool {
 	repelling, err := f.SnapshotSharedLister().NodeInfos().HavePodsWithRequiredAntiAffinityList()
-	return err == nil && len(repelling) == 0 && !deviceClasses(f)
+	return err == nil && len(repelling) == 0
 }
 
-// deviceClasses reports whether there are any.
+// deviceClasses reports whether any stands for an extended resource: then claims decide who gets it, not nodes.
 func deviceClasses(f framework.Framework) bool {
 	m := f.SharedDRAManager()
 	if m == nil {
 		return false
 	}
 	list, err := m.DeviceClasses().List()
-	return err != nil || len(list) > 0
+	return err != nil || slices.ContainsFunc(list, func(c *resourceapi.DeviceClass) bool {
+		return c.Spec.ExtendedResourceName != nil
+	})
 }
 
 // preFilter runs the PreFilter plugins. It reports whether the pod's filters are node-local after that.
@@ -213,6 +229,9 @@ func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) signed {
 func (c *Cycle) sign(ctx context.Context, p *profile, pod *v1.Pod) signed {
 	if named(&pod.Spec) {
 		return signed{why: reasonNodeNames}
+	}
+	if devices(&pod.Spec) {
+		return signed{why: reasonDevices}
 	}
 	key, ok := p.key(ctx, pod)
 	if !ok {
@@ -351,7 +370,7 @@ func (a *attempt) choose(w window) (string, framework.SortedScoredNodes, error) 
 		return "", nil, status.AsError()
 	}
 	keep := a.batching && a.info.PodSignature != nil
-	if why := a.p.scoresLocal(a.state, a.nodes.hasImages > 0, deviceClasses(a.f)); why != "" {
+	if why := a.p.scoresLocal(a.state, a.nodes.hasImages > 0); why != "" {
 		a.count(why)
 		return a.scoreAll(w)
 	}

@@ -17,6 +17,9 @@
 // every attempt. A preemption dry run that cannot find a victim, because no pod in the cluster has a lower priority, is
 // answered at once (preempt.go).
 //
+// The members of a pod group are placed one after the other in the snapshot, and taken back. Those cycles are
+// incremental, too, but for the trials of a group's preemption and of placements, which change the snapshot as a whole.
+//
 // # When it does not
 //
 // A class needs plugins whose answer for a node follows from the pod's class and the NodeInfo alone; nodelocal.go lists
@@ -26,6 +29,6 @@
 //
 // # What it reads that is not exported
 //
-// Three unexported fields of upstream's structs: nextStartNodeIndex and percentageOfNodesToScore of Scheduler, and the
-// nominated pods of the scheduling queue (hidden.go). New refuses a kube-scheduler that lacks them.
+// Unexported fields of upstream's structs: nextStartNodeIndex and percentageOfNodesToScore of Scheduler, the nominated
+// pods of its queue, and whether its snapshot is being mutated (hidden.go). New refuses a kube-scheduler without them.
 package incremental

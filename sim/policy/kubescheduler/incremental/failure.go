@@ -33,13 +33,10 @@ func (a *attempt) fail() error {
 			histogram[reason] += k.nodes
 		}
 	}
-	x := &failure{fit, a.class, a.list, a.ready}
-	if a.state.IsPodGroupSchedulingCycle() {
-		x.reveal()
-		return fit
-	}
 	fit.Diagnosis.PreFilterMsg = message(histogram)
-	a.failed, a.unfit = x, fit
+	if !a.state.IsPodGroupSchedulingCycle() { // members go through no PostFilter plugin, and fail when all are tried
+		a.failed, a.unfit = &failure{fit, a.class, a.list, a.ready}, fit
+	}
 	return fit
 }
 

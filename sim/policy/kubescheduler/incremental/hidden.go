@@ -26,6 +26,7 @@ type hidden struct {
 	start      *int          // Scheduler.nextStartNodeIndex
 	percentage int32         // Scheduler.percentageOfNodesToScore
 	nominated  reflect.Value // the queue's map from node name to nominated pods
+	backup     reflect.Value // what the snapshot returns to after mutations: a pointer, nil while there are none
 }
 
 func reveal(sched *scheduler.Scheduler) (h hidden, err error) {
@@ -50,7 +51,15 @@ func reveal(sched *scheduler.Scheduler) (h hidden, err error) {
 		return h, fmt.Errorf("the nominator's map has keys of type %s in this version of kube-scheduler",
 			nominated.Type().Key())
 	}
-	return hidden{start: start.Addr().Interface().(*int), percentage: int32(percentage.Int()), nominated: nominated}, nil
+	snapshot, err := field(v, "nodeInfoSnapshot", reflect.Pointer)
+	if err != nil {
+		return h, err
+	}
+	backup, err := field(snapshot, "snapshotBackup", reflect.Pointer)
+	if err != nil {
+		return h, err
+	}
+	return hidden{backup: backup, start: start.Addr().Interface().(*int), percentage: int32(percentage.Int()), nominated: nominated}, nil
 }
 
 // eachNominated calls fn for every node that has nominated pods, in no order.

@@ -46,6 +46,7 @@ type profile struct {
 	scorers     map[string]scorer // by name, those of scoring
 	signers     []fwk.SignPlugin
 	unsigned    bool // a plugin in use cannot sign
+	devices     bool // scores may depend on device classes
 	postFilters []string
 	hasScores   bool
 	pure        bool               // what PreFilter says to a plain pod follows from its class, while the cluster is quiet
@@ -58,36 +59,49 @@ var pureFilters = []string{names.NodeAffinity, names.NodePorts, names.NodeResour
 	names.NodeVolumeLimits, names.VolumeBinding, names.VolumeZone, names.PodTopologySpread, names.InterPodAffinity,
 	names.TaintToleration, names.NodeDeclaredFeatures, names.DynamicResources, names.NodeName, names.NodeUnschedulable}
 
-// spreads reports whether a profile's own default constraints can keep pods from nodes.
-func spreads(profiles []config.KubeSchedulerProfile, name string) bool {
+// args is what matters of a profile's plugin arguments.
+type args struct {
+	spreads bool // default topology spread constraints can keep pods from nodes
+	devices bool // device classes are scored
+}
+
+func arguments(profiles []config.KubeSchedulerProfile, name string) (a args) {
+	scored := func(list []config.ResourceSpec) {
+		for _, r := range list {
+			a.devices = a.devices || isDevice(v1.ResourceName(r.Name))
+		}
+	}
 	for _, p := range profiles {
 		if p.SchedulerName != name {
 			continue
 		}
 		for _, x := range p.PluginConfig {
-			args, ok := x.Args.(*config.PodTopologySpreadArgs)
-			if !ok {
-				continue
-			}
-			for _, d := range args.DefaultConstraints {
-				if d.WhenUnsatisfiable == v1.DoNotSchedule {
-					return true
+			switch x := x.Args.(type) {
+			case *config.PodTopologySpreadArgs:
+				for _, d := range x.DefaultConstraints {
+					a.spreads = a.spreads || d.WhenUnsatisfiable == v1.DoNotSchedule
 				}
+			case *config.NodeResourcesFitArgs:
+				if x.ScoringStrategy != nil {
+					scored(x.ScoringStrategy.Resources)
+				}
+			case *config.NodeResourcesBalancedAllocationArgs:
+				scored(x.Resources)
 			}
 		}
 	}
-	return false
+	return a
 }
 
-// newProfile reads a profile. spreads says whether its default topology spread constraints can keep pods from nodes.
-func newProfile(f framework.Framework, spreads bool) *profile {
-	p := &profile{scorers: map[string]scorer{}, classes: map[string]*class{}, hasScores: f.HasScorePlugins()}
+// newProfile reads a profile.
+func newProfile(f framework.Framework, a args) *profile {
+	p := &profile{devices: a.devices, scorers: map[string]scorer{}, classes: map[string]*class{}, hasScores: f.HasScorePlugins()}
 	byName := map[string]fwk.Plugin{}
 	for _, plugin := range f.EnqueueExtensions() {
 		byName[plugin.Name()] = plugin
 	}
 	list := f.ListPlugins()
-	p.pure = !spreads
+	p.pure = !a.spreads
 	for _, x := range list.PreFilter.Enabled {
 		p.pure = p.pure && slices.Contains(pureFilters, x.Name)
 	}
@@ -124,8 +138,9 @@ const (
 	reasonResize    = "the pod is being resized"
 	reasonNoFilters = "the profile filters or scores nothing"
 	reasonPlacement = "a placement of a pod group is tried"
+	reasonTrial     = "preemption for a pod group is tried"
 	reasonForeign   = "the pod's profile is unknown"
-	reasonDevices   = "device classes exist"
+	reasonDevices   = "extended resources may be device classes"
 	reasonImages    = "nodes have images"
 )
 
@@ -141,10 +156,7 @@ func (p *profile) filtersLocal(state fwk.CycleState) string {
 }
 
 // scoresLocal returns why the pod's scores are not node-local after PreScore, or "".
-func (p *profile) scoresLocal(state fwk.CycleState, images, devices bool) string {
-	if devices {
-		return reasonDevices
-	}
+func (p *profile) scoresLocal(state fwk.CycleState, images bool) string {
 	skipped := state.GetSkipScorePlugins()
 	for _, name := range p.scoring {
 		if skipped.Has(name) {

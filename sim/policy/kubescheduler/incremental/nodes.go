@@ -99,6 +99,7 @@ type nodes struct {
 	version uint64         // of list
 	moves   []move         // to the latest versions
 	index   map[string]int32
+	names   []string
 
 	generation []int64  // of each NodeInfo when it was last seen
 	changed    []uint64 // clock of the latest change of each node
@@ -112,33 +113,63 @@ type nodes struct {
 
 	nominated []int32 // nodes with nominated pods
 	scratch   []string
-	overlook  int  // changes that shall go unnoticed
-	scan      bool // the snapshot was changed behind the cache's back: look at every generation
+	overlook  int // changes that shall go unnoticed
+
+	guests     []guest
+	guestCycle int64
 }
 
-// nobody is the priority of a pod on a node that has none.
-const nobody = int64(1) << 40
+// nobody is the priority of a pod on a node that has none, anybody that of one whose priority is not known here.
+const (
+	nobody  = int64(1) << 40
+	anybody = -nobody
+)
 
-// follow brings n up to date with the snapshot's list. It reports the nodes in the list.
-func (n *nodes) follow(list []fwk.NodeInfo, groupCycle bool) int {
+// follow brings n up to date with the snapshot's list. cycle is the number of the scheduling cycle.
+func (n *nodes) follow(list []fwk.NodeInfo, cycle int64) {
 	n.scratch = n.cache.take(n.scratch)
 	if len(list) != len(n.list) || unsafe.SliceData(list) != unsafe.SliceData(n.list) {
 		n.rebuild(list)
 	}
-	if groupCycle || n.scan {
-		// Cycles of pod groups assume pods in the snapshot itself, and forget them before the next cycle.
-		for i := range n.list {
-			n.look(int32(i))
-		}
-		n.scan = groupCycle
-	} else {
-		for _, name := range n.scratch {
-			if i, ok := n.index[name]; ok {
-				n.look(i)
-			}
+	for _, name := range n.scratch {
+		if i, ok := n.index[name]; ok {
+			n.look(i)
 		}
 	}
-	return len(list)
+	n.recall(cycle)
+}
+
+// guest is a node on which a member of a pod group may have been assumed in the snapshot only.
+type guest struct {
+	node int32
+	pods int // there when the node was last looked at
+}
+
+// expect notes that a member of a pod group was given a node in a cycle. If upstream assumes it, the snapshot's NodeInfo
+// changes without a new generation, and again when the group's pods are forgotten.
+func (n *nodes) expect(i int, cycle int64) {
+	n.guests = append(n.guests, guest{int32(i), len(n.list[i].GetPods())})
+	n.guestCycle = cycle
+}
+
+// recall notes the nodes as changed on which members were assumed, or forgotten.
+func (n *nodes) recall(cycle int64) {
+	if cycle == n.guestCycle {
+		for k := range n.guests {
+			g := &n.guests[k]
+			if pods := len(n.list[g.node].GetPods()); pods != g.pods {
+				g.pods = pods
+				n.change(g.node)
+				n.measure(g.node)
+			}
+		}
+		return
+	}
+	for _, g := range n.guests { // the cycle is over: they have been forgotten
+		n.change(g.node)
+		n.measure(g.node)
+	}
+	n.guests = n.guests[:0]
 }
 
 // move says where the nodes of a list stood in the list before it.
@@ -154,7 +185,7 @@ const movesKept = 8
 func (n *nodes) rebuild(list []fwk.NodeInfo) {
 	old := *n
 	n.list, n.version = list, n.version+1
-	n.index = make(map[string]int32, len(list))
+	n.index, n.names = make(map[string]int32, len(list)), make([]string, len(list))
 	n.generation, n.changed = make([]int64, len(list)), make([]uint64, len(list))
 	n.lowest, n.images = make([]int64, len(list)), make([]bool, len(list))
 	n.lowestOf, n.hasImages, n.log, n.nominated = map[int64]int{}, 0, n.log[:0], n.nominated[:0]
@@ -162,7 +193,7 @@ func (n *nodes) rebuild(list []fwk.NodeInfo) {
 	m := move{n.version, make([]int32, len(list))}
 	for i, info := range list {
 		name := info.Node().Name
-		n.index[name] = int32(i)
+		n.index[name], n.names[i] = int32(i), name
 		n.generation[i] = info.GetGeneration()
 		n.lowest[i] = nobody
 		n.lowestOf[nobody]++
@@ -176,8 +207,13 @@ func (n *nodes) rebuild(list []fwk.NodeInfo) {
 		}
 		n.changed[i] = n.clock
 	}
+	// What was said of these held for a moment only.
+	for _, g := range old.guests {
+		old.nominated = append(old.nominated, g.node)
+	}
+	n.guests = n.guests[:0]
 	for _, j := range old.nominated {
-		if i, ok := n.index[old.list[j].Node().Name]; ok {
+		if i, ok := n.index[old.names[j]]; ok {
 			n.changed[i] = n.clock
 		}
 	}
@@ -222,6 +258,10 @@ func (n *nodes) change(i int32) {
 func (n *nodes) measure(i int32) {
 	lowest := nobody
 	for _, p := range n.list[i].GetPods() {
+		if p.GetPod().Spec.SchedulingGroup != nil {
+			lowest = anybody // its group's priority may count
+			break
+		}
 		lowest = min(lowest, int64(corev1helpers.PodPriority(p.GetPod())))
 	}
 	if old := n.lowest[i]; old != lowest {

@@ -90,7 +90,7 @@ func (f *postFilter) outlook(pod *v1.Pod, x *failure) outlook {
 	if x.resolvable() == 0 {
 		return unaware // no node's status has the code that upstream looks for, as in the empty map
 	}
-	if !f.cycle.groups && f.cycle.nodes.leastPriority() >= int64(corev1helpers.PodPriority(latest)) {
+	if f.cycle.nodes.leastPriority() >= int64(corev1helpers.PodPriority(latest)) {
 		return hopeless
 	}
 	return uncertain
