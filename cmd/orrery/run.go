@@ -45,10 +45,15 @@ func newRun() *cobra.Command {
 		Short: "Simulate a scenario and write a result folder",
 		Long: `Simulates a scenario file, or a built-in one by name, and writes a result folder: result.json, report.html, the journal,
 Parquet tables, and the resolved scenario. A short table goes to stdout, progress to stderr. The folder appears whole
-or not at all.`,
+or not at all.
+
+A scheduling cycle of kube-scheduler looks at every node; here it looks at those that changed, and comes to the same
+decision. --exact-upstream leaves the cycle as it is: the journals of both runs are equal, and the hash of each stands
+in its result.json, so that you can see for yourself.`,
 		Example: `  orrery run demo --out out/demo
   orrery run my.yaml --trace jobs.ndjson.zst --seed 7
-  orrery run demo --set 'cluster.pools.h100.nodes=4' --set horizon=2d`,
+  orrery run demo --set 'cluster.pools.h100.nodes=4' --set horizon=2d
+  orrery run my.yaml --exact-upstream --out out/exact    # then compare journal.sha256 in both result.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return run(c, args[0], f) },
 	}
@@ -201,8 +206,8 @@ func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data
 	}
 	defer stopProfile()
 	bar := startProgress(talk, progress, p.Horizon, load)
-	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Book: s.Book(), Out: f.out, Report: html.Render, ExactUpstream: f.exact,
-		Command: os.Args, Progress: progress, Stop: &stop})
+	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Book: s.Book(), Out: f.out, Report: html.Render,
+		ExactUpstream: f.exact, Command: os.Args, Progress: progress, Stop: &stop})
 	bar.stop()
 	var hang *engine.HangError
 	if errors.As(err, &hang) {

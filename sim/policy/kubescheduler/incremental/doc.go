@@ -4,15 +4,15 @@
 // # What it does
 //
 // Upstream evaluates the nodes anew for every attempt of every pod. Cycle takes the place of Scheduler.SchedulePod, an
-// exported field. Pods that the scheduler's plugins cannot tell apart form a class: the fragments that the profile's own
+// exported field. Pods that the scheduler's plugins cannot tell apart form a class: the fragments that the profile's
 // plugins sign the pod with (fwk.SignPlugin, what upstream's opportunistic batching rests on) and the containers'
 // resources are its key. For each class and node the package keeps what upstream's plugins said: the Filter status and
 // the raw scores. An attempt asks them again only for nodes whose NodeInfo generation moved, and only for nodes that
 // upstream would have looked at: evaluation is lazy, in the order of the search.
 //
 // What upstream's result depends on besides the plugins is computed from that: the rotating start of the search and the
-// number of nodes after which it stops (percentageOfNodesToScore), the normalisation over the nodes found, the node that
-// a heap of equal scores happens to have at its top (heap.go), the messages and the rejecting plugins of a failure
+// number of nodes after which it stops (percentageOfNodesToScore), the normalisation over the nodes found, the node
+// that a heap of equal scores happens to have at its top (heap.go), the messages and the rejecting plugins of a failure
 // (failure.go), the node hints of opportunistic batching, and nominated pods: nodes that have some are evaluated in
 // every attempt. A preemption dry run that cannot find a victim, because no pod in the cluster has a lower priority, is
 // answered at once (preempt.go).

@@ -17,9 +17,9 @@ type failure struct {
 	ready func() error
 }
 
-// fail makes the FitError that upstream's schedulePod would return. What the plugins said of each node is left out until
-// somebody asks: see reveal. The message, which upstream puts together from all nodes each time, goes where a message
-// of PreFilter plugins would go: there it is printed as it is, in the same place.
+// fail makes the FitError that upstream's schedulePod would return. What the plugins said of each node is left out
+// until somebody asks: see failure.reveal. The message, which upstream puts together from all nodes each time, goes where
+// a message of PreFilter plugins would go: there it is printed as it is, in the same place.
 func (a *attempt) fail() error {
 	fit := &framework.FitError{Pod: a.info.Pod, NumAllNodes: len(a.list),
 		Diagnosis: framework.Diagnosis{NodeToStatus: framework.NewDefaultNodeToStatus()}}

@@ -9,9 +9,9 @@ import (
 
 // Upstream picks the node at the top of a heap that container/heap's Init makes of the list of scored nodes. Without
 // extenders it draws no random number: of several nodes with the highest score, the shape of the heap decides. Init
-// moves a child above its parent only when its score is strictly higher, and prefers the left child unless the right one
-// is strictly higher. So the highest score that comes first in the pre-order of the list seen as a binary tree ends up at
-// the top.
+// moves a child above its parent only when its score is strictly higher, and prefers the left child unless the right
+// one is strictly higher. So the highest score that comes first in the pre-order of the list seen as a binary tree ends
+// up at the top.
 
 // before reports whether index i of a heap's list comes before index j in pre-order, for i > j.
 func before(i, j int) bool {

@@ -59,7 +59,8 @@ func reveal(sched *scheduler.Scheduler) (h hidden, err error) {
 	if err != nil {
 		return h, err
 	}
-	return hidden{backup: backup, start: start.Addr().Interface().(*int), percentage: int32(percentage.Int()), nominated: nominated}, nil
+	return hidden{start: start.Addr().Interface().(*int), percentage: int32(percentage.Int()), nominated: nominated,
+		backup: backup}, nil
 }
 
 // eachNominated calls fn for every node that has nominated pods, in no order.

@@ -95,7 +95,8 @@ func arguments(profiles []config.KubeSchedulerProfile, name string) (a args) {
 
 // newProfile reads a profile.
 func newProfile(f framework.Framework, a args) *profile {
-	p := &profile{devices: a.devices, scorers: map[string]scorer{}, classes: map[string]*class{}, hasScores: f.HasScorePlugins()}
+	p := &profile{devices: a.devices, scorers: map[string]scorer{}, classes: map[string]*class{},
+		hasScores: f.HasScorePlugins()}
 	byName := map[string]fwk.Plugin{}
 	for _, plugin := range f.EnqueueExtensions() {
 		byName[plugin.Name()] = plugin

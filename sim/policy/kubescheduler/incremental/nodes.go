@@ -16,6 +16,7 @@ type touched struct {
 	internalcache.Cache
 	mu    sync.Mutex // a failed binding comes from a goroutine of its own
 	names []string
+	all   bool
 }
 
 func (t *touched) touch(node string) {
@@ -23,17 +24,22 @@ func (t *touched) touch(node string) {
 		return
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.names) == touchedMax { // nobody has asked for long
+		t.names, t.all = t.names[:0], true
+	}
 	t.names = append(t.names, node)
-	t.mu.Unlock()
 }
 
-// take returns the nodes noted since the last call.
-func (t *touched) take(into []string) []string {
+const touchedMax = 1 << 16
+
+// take returns the nodes noted since the last call. all says that there were too many to note.
+func (t *touched) take(into []string) (names []string, all bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	into = append(into[:0], t.names...)
-	t.names = t.names[:0]
-	return into
+	into, all = append(into[:0], t.names...), t.all
+	t.names, t.all = t.names[:0], false
+	return into, all
 }
 
 func (t *touched) AssumePod(logger klog.Logger, pod *v1.Pod) error {
@@ -127,9 +133,15 @@ const (
 
 // follow brings n up to date with the snapshot's list. cycle is the number of the scheduling cycle.
 func (n *nodes) follow(list []fwk.NodeInfo, cycle int64) {
-	n.scratch = n.cache.take(n.scratch)
+	var all bool
+	n.scratch, all = n.cache.take(n.scratch)
 	if len(list) != len(n.list) || unsafe.SliceData(list) != unsafe.SliceData(n.list) {
 		n.rebuild(list)
+	}
+	if all {
+		for i := range n.list {
+			n.look(int32(i))
+		}
 	}
 	for _, name := range n.scratch {
 		if i, ok := n.index[name]; ok {
@@ -145,8 +157,8 @@ type guest struct {
 	pods int // there when the node was last looked at
 }
 
-// expect notes that a member of a pod group was given a node in a cycle. If upstream assumes it, the snapshot's NodeInfo
-// changes without a new generation, and again when the group's pods are forgotten.
+// expect notes that a member of a pod group was given a node in a cycle. If upstream assumes it, the snapshot's
+// NodeInfo changes without a new generation, and again when the group's pods are forgotten.
 func (n *nodes) expect(i int, cycle int64) {
 	n.guests = append(n.guests, guest{int32(i), len(n.list[i].GetPods())})
 	n.guestCycle = cycle

@@ -17,8 +17,8 @@ import (
 )
 
 // FailureHandler returns a failure handler for the scheduler: upstream's, except for pods that found no node
-// incrementally. What happens to those is what upstream's handleSchedulingFailure does, less two deep copies of the pod,
-// its metrics and the event that nobody takes: what an informer holds is not written to here, by anybody.
+// incrementally. What happens to those is what upstream's handleSchedulingFailure does, less two copies of the pod, its
+// metrics and the event that nobody takes: what an informer holds is not written to here, by anybody.
 func (c *Cycle) FailureHandler(upstream scheduler.FailureHandlerFn,
 	client kubernetes.Interface) scheduler.FailureHandlerFn {
 	return func(ctx context.Context, f framework.Framework, info *framework.QueuedPodInfo, status *fwk.Status,

@@ -1,0 +1,150 @@
+package incremental
+
+import (
+	"slices"
+
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// choose scores the nodes found and returns the best, and the others as upstream's batching keeps them.
+func (a *attempt) choose(w window) (string, framework.SortedScoredNodes, error) {
+	// The plugins of this package's list look at the nodes only to see that there are some.
+	if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, a.list); !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	keep := a.batching && a.info.PodSignature != nil
+	if why := a.p.scoresLocal(a.state, a.nodes.hasImages > 0); why != "" {
+		a.count(why)
+		return a.scoreAll(w)
+	}
+	if !a.score(w) {
+		return a.scoreAll(w)
+	}
+	if !a.uniform(w) {
+		return a.normalise(w)
+	}
+	var top best
+	a.class.each(w, func(rank int, i int32) { top.take(a.class.fixed[i], rank, int(i)) })
+	name := a.list[top.node].Node().Name
+	if !keep {
+		return name, nil, nil
+	}
+	return name, &remaining{scores: a.scored(w)}, nil
+}
+
+// score asks the plugins for the scores of the nodes in the window that have none. It reports whether all went well.
+func (a *attempt) score(w window) bool {
+	c, good := a.class, true
+	a.class.each(w, func(_ int, i int32) {
+		if !good || c.scored.has(i) {
+			return
+		}
+		raw, status := a.f.RunRawScorePlugins(a.ctx, a.state, a.info.Pod, a.list[i])
+		good = status.IsSuccess() && c.keep(i, raw)
+	})
+	return good
+}
+
+// keep stores a node's raw scores. It reports false when they are none that upstream would take, or of other plugins
+// than those of the nodes before.
+func (c *class) keep(i int32, raw []fwk.PluginScore) bool {
+	if !c.layout(raw) {
+		return false
+	}
+	c.fixed[i] = 0
+	for k, s := range raw {
+		c.raw[int(i)*len(raw)+k] = s.Score
+		if c.norm[k] {
+			continue
+		}
+		if s.Score > fwk.MaxScore || s.Score < fwk.MinScore {
+			return false
+		}
+		c.fixed[i] += s.Score * c.weights[k]
+	}
+	c.scored.set(i)
+	return true
+}
+
+// layout makes room for the scores of these plugins.
+func (c *class) layout(raw []fwk.PluginScore) bool {
+	if c.fixed != nil && len(raw) == len(c.scores) {
+		for k := range raw {
+			if raw[k].Name != c.scores[k] {
+				return false
+			}
+		}
+		return true
+	}
+	if c.fixed != nil {
+		return false
+	}
+	c.fixed, c.raw = make([]int64, len(c.kind)), make([]int64, len(c.kind)*len(raw))
+	for _, s := range raw {
+		x := c.p.scorers[s.Name]
+		c.scores, c.weights, c.norm = append(c.scores, s.Name), append(c.weights, x.weight), append(c.norm, x.normalises)
+	}
+	return true
+}
+
+// uniform reports whether every score that is normalised is the same on all nodes of the window: then it is the same
+// afterwards, too.
+func (a *attempt) uniform(w window) bool {
+	c := a.class
+	if !slices.Contains(c.norm, true) {
+		return true
+	}
+	same, first := true, -1
+	c.each(w, func(_ int, i int32) {
+		if first < 0 {
+			first = int(i)
+		}
+		for k, norm := range c.norm {
+			if norm && c.raw[int(i)*len(c.norm)+k] != c.raw[first*len(c.norm)+k] {
+				same = false
+			}
+		}
+	})
+	return same
+}
+
+// scored lists the window's nodes with their raw scores and a total that leaves out what is the same for all.
+func (a *attempt) scored(w window) []fwk.NodePluginScores {
+	c := a.class
+	out := make([]fwk.NodePluginScores, w.feasible)
+	raw := make([]fwk.PluginScore, w.feasible*len(c.scores))
+	c.each(w, func(rank int, i int32) {
+		mine := raw[rank*len(c.scores) : (rank+1)*len(c.scores) : (rank+1)*len(c.scores)]
+		for k, name := range c.scores {
+			mine[k] = fwk.PluginScore{Name: name, Score: c.raw[int(i)*len(c.scores)+k]}
+		}
+		out[rank] = fwk.NodePluginScores{Name: a.list[i].Node().Name, RawScores: mine, TotalScore: c.fixed[i]}
+	})
+	return out
+}
+
+// normalise has upstream normalise the known raw scores.
+func (a *attempt) normalise(w window) (string, framework.SortedScoredNodes, error) {
+	list := a.scored(w)
+	if status := a.f.NormalizeScores(a.ctx, a.state, a.info.Pod, list); !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	sorted := framework.NewSortedScoredNodes(list)
+	return sorted.Pop().Name, sorted, nil
+}
+
+// scoreAll has upstream score the window's nodes.
+func (a *attempt) scoreAll(w window) (string, framework.SortedScoredNodes, error) {
+	found := make([]fwk.NodeInfo, w.feasible)
+	a.class.each(w, func(rank int, i int32) { found[rank] = a.list[i] })
+	if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, found); !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	list, status := a.f.RunScorePlugins(a.ctx, a.state, a.info.Pod, found)
+	if !status.IsSuccess() {
+		return "", nil, status.AsError()
+	}
+	sorted := framework.NewSortedScoredNodes(list)
+	return sorted.Pop().Name, sorted, nil
+}
