@@ -5,10 +5,11 @@
 //
 // The store keeps one object per resource and name, in the newest served version, and counts one resourceVersion
 // across all resources. Writes run upstream's own registry strategies (k8s.io/kubernetes/pkg/registry), so what a
-// create or update may set, how generation moves and what is rejected is decided by upstream's code. Objects of kinds
-// without an upstream strategy (custom resources) get what the API server does for a custom resource with a status
-// subresource. Stored objects are immutable: readers, informers and watchers share them by pointer and must not change
-// them.
+// create or update may set, how generation moves and what is rejected is decided by upstream's code. (Pods like others
+// before them, and status updates of the usual shape, are stored as it would store them without asking: quick.go.)
+// Objects of kinds without an upstream strategy (custom resources) get what the API server does for a custom resource
+// with a status subresource. Stored objects are immutable: readers, informers and watchers share them by pointer and
+// must not change them.
 //
 // Known differences from a real API server, all deliberate:
 //   - managedFields are not shown. Server-side apply is upstream's structured merge with upstream's field manager;
