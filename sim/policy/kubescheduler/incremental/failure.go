@@ -18,7 +18,7 @@ type failure struct {
 }
 
 // fail makes the FitError that upstream's schedulePod would return. What the plugins said of each node is left out
-// until somebody asks: see failure.reveal. The message, which upstream puts together from all nodes each time, goes where
+// until somebody asks: see failure.reveal. The message, which upstream puts together from all nodes, goes where
 // a message of PreFilter plugins would go: there it is printed as it is, in the same place.
 func (a *attempt) fail() error {
 	fit := &framework.FitError{Pod: a.info.Pod, NumAllNodes: len(a.list),
