@@ -163,6 +163,7 @@ func (c *cluster) buildScheduler() error {
 	var err error
 	c.scheduler, err = kubescheduler.New(kubescheduler.Params{
 		Engine: c.engine, Client: c.store.RESTConfig(c.gate), Config: c.parts.config, Record: c.record,
+		Direct: func(cs kubernetes.Interface) kubernetes.Interface { return c.store.Direct(cs, c.gate) },
 		Informers: func(cs kubernetes.Interface) informers.SharedInformerFactory {
 			return c.store.InformerFactory(cs, opts...)
 		},

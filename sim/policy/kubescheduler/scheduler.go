@@ -47,6 +47,9 @@ type Params struct {
 	// Client reaches the API through the engine's gate. Its QPS and Burst are set from the configuration's
 	// clientConnection, as the real binary does.
 	Client *rest.Config
+	// Direct, where not nil, is given the client that is made of Client and returns what the scheduler uses: the same
+	// with short cuts into the API. ExactUpstream does without.
+	Direct func(kubernetes.Interface) kubernetes.Interface
 	// Informers deliver synchronously, on the driver goroutine.
 	Informers func(kubernetes.Interface) informers.SharedInformerFactory
 	Config    *config.KubeSchedulerConfiguration
@@ -120,9 +123,13 @@ func New(p Params) (*Scheduler, error) {
 	s.unschedulable = newGauge(metrics.UnschedulablePods())
 	client := rest.CopyConfig(p.Client)
 	client.QPS, client.Burst = p.Config.ClientConnection.QPS, int(p.Config.ClientConnection.Burst)
+	var cs kubernetes.Interface
 	cs, err := kubernetes.NewForConfig(client)
 	if err != nil {
 		return nil, fmt.Errorf("building the scheduler's client: %w", err)
+	}
+	if p.Direct != nil && !p.ExactUpstream {
+		cs = p.Direct(cs)
 	}
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
 	s.cancel = cancel

@@ -28,6 +28,9 @@ type class struct {
 	norm    []bool
 	raw     []int64 // nodes × scores
 	fixed   []int64 // weighted sum of the scores that need no normalisation
+	common  []int64 // raw scores of the node that was scored first
+	odd     bitmap  // nodes with a score to normalise that differs from the common one
+	odds    int     // odd nodes
 }
 
 // kind is a way in which nodes are rejected.
@@ -54,6 +57,7 @@ func (c *class) reset(n int) {
 	}
 	c.unknown, c.kind, c.kinds = n, make([]uint16, n), nil
 	c.scores, c.weights, c.norm, c.raw, c.fixed = nil, nil, nil, nil, nil
+	c.common, c.odd, c.odds = nil, make(bitmap, words), 0
 }
 
 // update marks the nodes that changed since the class was used last.
@@ -88,7 +92,7 @@ func (c *class) follow(m move) {
 	}
 	width := len(old.scores)
 	if old.fixed != nil {
-		c.scores, c.weights, c.norm = old.scores, old.weights, old.norm
+		c.scores, c.weights, c.norm, c.common = old.scores, old.weights, old.norm, old.common
 		c.fixed, c.raw = make([]int64, len(m.from)), make([]int64, len(m.from)*width)
 	}
 	for i, j := range m.from {
@@ -107,6 +111,10 @@ func (c *class) follow(m move) {
 			c.scored.set(int32(i))
 			c.fixed[i] = old.fixed[j]
 			copy(c.raw[i*width:(i+1)*width], old.raw[int(j)*width:])
+			if old.odd.has(j) {
+				c.odd.set(int32(i))
+				c.odds++
+			}
 		}
 	}
 }
@@ -121,6 +129,10 @@ func (c *class) doubt(i int32) {
 	if c.feasible.has(i) {
 		c.feasible.clear(i)
 		c.scored.clear(i)
+		if c.odd.has(i) {
+			c.odd.clear(i)
+			c.odds--
+		}
 	} else {
 		c.kinds[c.kind[i]].nodes--
 	}

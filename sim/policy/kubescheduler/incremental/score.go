@@ -1,8 +1,6 @@
 package incremental
 
 import (
-	"slices"
-
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
@@ -53,9 +51,11 @@ func (c *class) keep(i int32, raw []fwk.PluginScore) bool {
 		return false
 	}
 	c.fixed[i] = 0
+	odd := false
 	for k, s := range raw {
 		c.raw[int(i)*len(raw)+k] = s.Score
 		if c.norm[k] {
+			odd = odd || s.Score != c.common[k]
 			continue
 		}
 		if s.Score > fwk.MaxScore || s.Score < fwk.MinScore {
@@ -64,6 +64,10 @@ func (c *class) keep(i int32, raw []fwk.PluginScore) bool {
 		c.fixed[i] += s.Score * c.weights[k]
 	}
 	c.scored.set(i)
+	if odd {
+		c.odd.set(i)
+		c.odds++
+	}
 	return true
 }
 
@@ -84,6 +88,7 @@ func (c *class) layout(raw []fwk.PluginScore) bool {
 	for _, s := range raw {
 		x := c.p.scorers[s.Name]
 		c.scores, c.weights, c.norm = append(c.scores, s.Name), append(c.weights, x.weight), append(c.norm, x.normalises)
+		c.common = append(c.common, s.Score)
 	}
 	return true
 }
@@ -92,21 +97,16 @@ func (c *class) layout(raw []fwk.PluginScore) bool {
 // afterwards, too.
 func (a *attempt) uniform(w window) bool {
 	c := a.class
-	if !slices.Contains(c.norm, true) {
+	if c.odds == 0 {
 		return true
 	}
-	same, first := true, -1
+	odds := 0
 	c.each(w, func(_ int, i int32) {
-		if first < 0 {
-			first = int(i)
-		}
-		for k, norm := range c.norm {
-			if norm && c.raw[int(i)*len(c.norm)+k] != c.raw[first*len(c.norm)+k] {
-				same = false
-			}
+		if c.odd.has(i) {
+			odds++
 		}
 	})
-	return same
+	return odds == 0
 }
 
 // scored lists the window's nodes with their raw scores and a total that leaves out what is the same for all.
