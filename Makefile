@@ -38,7 +38,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 			echo "$$pkg $$f"; $(GO) test ./$$pkg -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
 
 bench: ## the figures of the README, as ratios within one run
-	$(GO) test ./sim/bench -run '^$$' -bench . -benchtime 1x -timeout 60m
+	$(GO) test ./sim/bench -run '^$$' -bench . -benchtime 1x -timeout 180m
 
 golden: ## check that golden files are what the code writes
 	$(GO) test ./... -run 'Script|Golden'

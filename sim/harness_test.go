@@ -40,6 +40,11 @@ func play(t testing.TB, scenario string, sets ...string) played {
 }
 
 func try(scenario string, sets ...string) (played, error) {
+	return tryWith(false, scenario, sets...)
+}
+
+// tryWith is try with upstream's own scheduling cycle, if exact.
+func tryWith(exact bool, scenario string, sets ...string) (played, error) {
 	var s *scenarios.Scenario
 	var err error
 	if strings.Contains(scenario, "\n") {
@@ -57,7 +62,7 @@ func try(scenario string, sets ...string) (played, error) {
 	defer func() { _ = jobs.Close() }()
 	var buf bytes.Buffer
 	w, fold, keep := journal.NewWriter(&buf), account.New(account.Options{}), new(tape)
-	out, err := sim.Run(sim.Params{Plan: p, Jobs: jobs, Sink: journal.Multi{w, fold, keep}})
+	out, err := sim.Run(sim.Params{Plan: p, Jobs: jobs, Sink: journal.Multi{w, fold, keep}, ExactUpstream: exact})
 	if err != nil {
 		return played{}, err
 	}

@@ -177,7 +177,7 @@ func BenchmarkOpenbFill(b *testing.B) {
 	pods, nodes := shared(b, "openb/openb_pod_list_default.csv.gz"), shared(b, "openb/openb_node_list_gpu_node.csv")
 	m := playFile(b, b.TempDir(), "run", "openb-fill", "--set", "trace.file="+pods,
 		"--set", "cluster.nodeList.file="+nodes)
-	m.report(b)
+	row(b, "openb: 10,857 pods onto 1,213 nodes, to 130 % of the GPUs", []measured{m}, nil)
 	b.ReportMetric(100*m.summary.GPU.AllocatedFraction, "allocated-%")
 }
 
@@ -185,7 +185,7 @@ func BenchmarkOpenbFill(b *testing.B) {
 func BenchmarkPhilly(b *testing.B) {
 	jobs := shared(b, "philly/philly_jobs_12vc.csv.gz")
 	m := playFile(b, b.TempDir(), "run", "philly-replay", "--set", "trace.file="+jobs)
-	m.report(b)
+	row(b, "Philly: 73,265 jobs, 108 days, 100 nodes", []measured{m}, nil)
 	b.ReportMetric(m.summary.QueueWait.P95, "wait-p95-s")
 }
 
