@@ -5,7 +5,7 @@ OUT     ?= out/demo
 SEED    ?= 1
 LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build demo test race lint fmt fuzz bench golden update-golden verify clean
+.PHONY: help build demo test race lint fmt exact fuzz bench golden update-golden verify clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ lint: ## formatting, vet and golangci-lint
 
 fmt: ## format the code
 	gofmt -w cmd sim scenarios traces reports
+
+exact: ## the incremental scheduling cycle against upstream's own at length: 3,000 random worlds, public traces
+	ORRERY_EXACT_SEEDS=3000 $(GO) test ./sim/policy/kubescheduler -run TestExact -timeout 60m -v
+	ORRERY_EXACT_TRACES=1 $(GO) test ./sim -run TestExact -timeout 60m -v
 
 FUZZTIME ?= 30s
 fuzz: ## run every fuzz target for FUZZTIME

@@ -15,6 +15,11 @@
 //     nodes it picks. Both are settled through exported fields, see ties.go. Upstream's global math/rand is seeded by
 //     the run.
 //
+// Upstream evaluates every node for every attempt. Package incremental takes the place of that one step: it keeps what
+// upstream's plugins said of each node and asks them again only where something changed, with the same outcome.
+// Params.ExactUpstream leaves the step as it is. The tests named Exact hold both against each other: random worlds,
+// fuzzed ones, whole runs, and a stale entry planted on purpose.
+//
 // Pod groups (feature gate GenericWorkload) are scheduled by upstream's own cycle for groups, see podgroups.go. It is
 // one cycle of the engine; for its price every member it tries counts. A member is recorded when its fate is known, in
 // the group's order: as scheduled when upstream assumes it, else with the reason upstream gives, which for a member
