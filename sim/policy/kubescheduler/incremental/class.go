@@ -14,7 +14,8 @@ type class struct {
 	clock   uint64 // changes up to here are known
 	used    uint64 // number of the attempt that used it last
 
-	admitted bool // PreFilter let a plain pod of the class pass
+	dry      map[int32]*dry // of preemption, by the preemptor's priority
+	admitted bool           // PreFilter let a plain pod of the class pass
 
 	stale    bitmap // the node must be filtered again
 	feasible bitmap // the node passed, unless stale
@@ -46,7 +47,7 @@ func (b bitmap) set(i int32)      { b[i>>6] |= 1 << (i & 63) }
 func (b bitmap) clear(i int32)    { b[i>>6] &^= 1 << (i & 63) }
 
 // bytes is roughly what the class keeps in memory.
-func (c *class) bytes() int { return len(c.kind) * (10 + 8*len(c.scores)) }
+func (c *class) bytes() int { return len(c.kind) * (10 + 8*len(c.scores) + 56*len(c.dry)) }
 
 // reset forgets everything, for a list of n nodes. Slices are new: an earlier attempt's may still be read.
 func (c *class) reset(n int) {

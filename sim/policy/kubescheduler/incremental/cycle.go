@@ -55,7 +55,7 @@ func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, ups
 	c.nodes.cache = &touched{Cache: sched.Cache}
 	sched.Cache = c.nodes.cache
 	for name, f := range sched.Profiles {
-		sched.Profiles[name] = &postFilter{Framework: f, cycle: c, preemption: preemptionOf(f)}
+		sched.Profiles[name] = newPostFilter(f, c)
 	}
 	return c, nil
 }

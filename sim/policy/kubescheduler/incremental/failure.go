@@ -14,6 +14,7 @@ type failure struct {
 	fit   *framework.FitError
 	class *class
 	list  []fwk.NodeInfo
+	index map[string]int32
 	ready func() error
 }
 
@@ -35,7 +36,7 @@ func (a *attempt) fail() error {
 	}
 	fit.Diagnosis.PreFilterMsg = message(histogram)
 	if !a.state.IsPodGroupSchedulingCycle() { // members go through no PostFilter plugin, and fail when all are tried
-		a.failed, a.unfit = &failure{fit, a.class, a.list, a.ready}, fit
+		a.failed, a.unfit = &failure{fit, a.class, a.list, a.nodes.index, a.ready}, fit
 	}
 	return fit
 }
@@ -59,6 +60,17 @@ func (x *failure) resolvable() int {
 		}
 	}
 	return n
+}
+
+// potential lists those nodes.
+func (x *failure) potential() []fwk.NodeInfo {
+	var out []fwk.NodeInfo
+	for i, info := range x.list {
+		if x.class.kinds[x.class.kind[i]].status.Code() == fwk.Unschedulable {
+			out = append(out, info)
+		}
+	}
+	return out
 }
 
 // reveal tells what the plugins said of each node.

@@ -2,14 +2,17 @@ package incremental
 
 import (
 	"context"
+	"fmt"
 	"math/rand"
 
 	v1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/defaultpreemption"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"k8s.io/kubernetes/pkg/scheduler/framework/preemption"
 )
 
 // postFilter is a profile's framework whose PostFilter plugins are not run when their answer is known.
@@ -17,6 +20,16 @@ type postFilter struct {
 	framework.Framework
 	cycle      *Cycle
 	preemption *defaultpreemption.DefaultPreemption // nil when other PostFilter plugins are in use
+	draw       draw
+	budgets    []*policyv1.PodDisruptionBudget // that dry runs were made with
+}
+
+func newPostFilter(f framework.Framework, c *Cycle) *postFilter {
+	p := &postFilter{Framework: f, cycle: c, preemption: preemptionOf(f)}
+	if p.preemption != nil {
+		p.preemption.Evaluator.Interface = drawn{p.preemption.Evaluator.Interface, &p.draw}
+	}
+	return p
 }
 
 // preemptionOf returns the profile's preemption plugin if it is the only PostFilter plugin that does anything.
@@ -47,65 +60,135 @@ func (f *postFilter) RunPostFilterPlugins(ctx context.Context, state fwk.CycleSt
 	m fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	x := f.cycle.failed
 	f.cycle.failed = nil
-	if x == nil || m != fwk.NodeToStatusReader(x.fit.Diagnosis.NodeToStatus) {
+	if x == nil || state.ShouldSkipAllPostFilterPlugins() || m != fwk.NodeToStatusReader(x.fit.Diagnosis.NodeToStatus) {
 		return f.Framework.RunPostFilterPlugins(ctx, state, pod, m)
 	}
-	switch f.outlook(pod, x) {
-	case hopeless:
-		return f.nobodyToPreempt(x)
-	case uncertain:
-		x.reveal()
-	case unaware:
+	if f.preemption != nil {
+		// As upstream does: the informer's pod decides, not the queue's.
+		latest, err := f.preemption.Evaluator.PodLister.Pods(pod.Namespace).Get(pod.Name)
+		if err != nil || latest.UID == pod.UID && latest.Generation == pod.Generation {
+			return f.preempt(ctx, state, pod, latest, x)
+		}
 	}
+	x.reveal()
 	if err := x.ready(); err != nil {
 		return nil, fwk.AsStatus(err)
 	}
 	return f.Framework.RunPostFilterPlugins(ctx, state, pod, m)
 }
 
-// What can be said of a preemption before it is tried.
-type outlook int
-
-const (
-	uncertain outlook = iota // upstream must find out
-	unaware                  // upstream will not look at what was said of the nodes
-	hopeless                 // upstream would look at nodes and find on none a pod of lower priority
-)
-
-func (f *postFilter) outlook(pod *v1.Pod, x *failure) outlook {
-	if f.preemption == nil {
-		return uncertain
+// preempt is RunPostFilterPlugins where preemption is all there is. latest is nil when the pod is gone.
+func (f *postFilter) preempt(ctx context.Context, state fwk.CycleState, pod, latest *v1.Pod,
+	x *failure) (*fwk.PostFilterResult, *fwk.Status) {
+	told := reader{x, nil}
+	tried := x.resolvable()
+	if tried > 0 && f.eligible(ctx, latest, told) {
+		if f.cycle.nodes.leastPriority() >= int64(corev1helpers.PodPriority(latest)) {
+			rand.Int31n(int32(tried)) // upstream draws the node to begin with
+			return unhelpful(len(x.list), tried, map[string]int{nobodyThere: tried})
+		}
+		if err := x.ready(); err != nil {
+			return nil, fwk.AsStatus(err)
+		}
+		offset, enough := f.preemption.GetOffsetAndNumCandidates(int32(tried))
+		result, status, nodes := f.rehearse(ctx, state, latest, x, offset, enough)
+		if status != nil {
+			return result, status
+		}
+		told.nodes = nodes
+		f.draw.offset, f.draw.enough, f.draw.made = offset, enough, true
+		if len(nodes) == 1 {
+			f.draw.offset, f.draw.enough = 0, 1
+		}
+		defer func() { f.draw.made = false }()
 	}
-	// As upstream does: the informer's pod decides, not the queue's.
-	latest, err := f.preemption.Evaluator.PodLister.Pods(pod.Namespace).Get(pod.Name)
-	if err != nil {
-		return unaware
+	if err := x.ready(); err != nil {
+		return nil, fwk.AsStatus(err)
 	}
-	if p := latest.Spec.PreemptionPolicy; p != nil && *p == v1.PreemptNever {
-		return unaware
-	}
-	if latest.Status.NominatedNodeName != "" {
-		return uncertain
-	}
-	if x.resolvable() == 0 {
-		return unaware // no node's status has the code that upstream looks for, as in the empty map
-	}
-	if f.cycle.nodes.leastPriority() >= int64(corev1helpers.PodPriority(latest)) {
-		return hopeless
-	}
-	return uncertain
+	return f.Framework.RunPostFilterPlugins(ctx, state, pod, told)
 }
 
-// nobodyToPreempt is what upstream's preemption returns when no node that it tries has a pod to preempt. Upstream draws
-// the node to begin with; so does this.
-func (f *postFilter) nobodyToPreempt(x *failure) (*fwk.PostFilterResult, *fwk.Status) {
-	tried := x.resolvable()
-	rand.Int31n(int32(tried))
-	histogram := map[string]int{"No preemption victims found for incoming pod": tried}
-	if rest := len(x.list) - tried; rest > 0 {
-		histogram["Preemption is not helpful for scheduling"] = rest
+// eligible reports whether upstream would look at nodes for the pod.
+func (f *postFilter) eligible(ctx context.Context, latest *v1.Pod, told reader) bool {
+	if latest == nil {
+		return false
 	}
-	fit := framework.FitError{NumAllNodes: len(x.list), Diagnosis: framework.Diagnosis{PreFilterMsg: message(histogram)}}
+	ok, _ := f.preemption.PodEligibleToPreemptOthers(ctx, latest, told.Get(latest.Status.NominatedNodeName))
+	return ok
+}
+
+// rehearse finds the node that upstream's preemption would choose and returns it alone, so that upstream tries only this
+// one and acts; or upstream's answer when there is none; or all nodes, when upstream must try them itself.
+func (f *postFilter) rehearse(ctx context.Context, state fwk.CycleState, latest *v1.Pod, x *failure, offset,
+	enough int32) (*fwk.PostFilterResult, *fwk.Status, []fwk.NodeInfo) {
+	budgets, err := f.disruptionBudgets()
+	if err != nil || f.cycle.nodes.lowestOf[anybody] > 0 {
+		return nil, nil, x.potential()
+	}
+	r := &rehearsal{postFilter: f, ctx: ctx, state: state, pod: latest, x: x, budgets: budgets,
+		dry: f.cycle.dryFor(x.class, corev1helpers.PodPriority(latest)), reasons: map[string]int{}}
+	tried := x.resolvable()
+	if !r.run(tried, offset, enough) {
+		return nil, nil, x.potential()
+	}
+	candidates := append(r.clean, r.violating...)
+	if len(candidates) == 0 {
+		result, status := unhelpful(len(x.list), tried, r.reasons)
+		return result, status, nil
+	}
+	best := f.preemption.Evaluator.SelectCandidate(ctx, candidates)
+	return nil, nil, []fwk.NodeInfo{x.list[f.cycle.nodes.index[best.Name()]]}
+}
+
+const nobodyThere = "No preemption victims found for incoming pod"
+
+// unhelpful is what upstream's preemption returns when none of the nodes it tried is a candidate.
+func unhelpful(nodes, tried int, reasons map[string]int) (*fwk.PostFilterResult, *fwk.Status) {
+	if rest := nodes - tried; rest > 0 {
+		reasons["Preemption is not helpful for scheduling"] += rest
+	}
+	fit := framework.FitError{NumAllNodes: nodes, Diagnosis: framework.Diagnosis{PreFilterMsg: message(reasons)}}
 	return framework.NewPostFilterResultWithNominatedNode(""),
 		fwk.NewStatus(fwk.Unschedulable, "preemption: "+fit.Error())
+}
+
+// reader tells preemption what the plugins said of the nodes, and which of them to try.
+type reader struct {
+	x     *failure
+	nodes []fwk.NodeInfo
+}
+
+// Get implements fwk.NodeToStatusReader.
+func (r reader) Get(name string) *fwk.Status {
+	if i, ok := r.x.index[name]; ok {
+		return r.x.class.kinds[r.x.class.kind[i]].status
+	}
+	return r.x.fit.Diagnosis.NodeToStatus.AbsentNodesStatus()
+}
+
+// NodesForStatusCode implements fwk.NodeToStatusReader for the code that preemption asks for.
+func (r reader) NodesForStatusCode(_ fwk.NodeInfoLister, code fwk.Code) ([]fwk.NodeInfo, error) {
+	if code != fwk.Unschedulable {
+		return nil, fmt.Errorf("preemption asks for nodes of status %v, which is new", code)
+	}
+	return r.nodes, nil
+}
+
+// drawn is a preemption plugin whose draw may have been made before.
+type drawn struct {
+	preemption.Interface
+	draw *draw
+}
+
+type draw struct {
+	made           bool
+	offset, enough int32
+}
+
+// GetOffsetAndNumCandidates implements preemption.Interface.
+func (d drawn) GetOffsetAndNumCandidates(nodes int32) (int32, int32) {
+	if d.draw.made {
+		return d.draw.offset, d.draw.enough
+	}
+	return d.Interface.GetOffsetAndNumCandidates(nodes)
 }
