@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +26,7 @@ import (
 	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/kubescheduler"
+	"orrery/sim/units"
 	"orrery/sim/workload"
 )
 
@@ -161,9 +163,10 @@ func (c *cluster) buildScheduler() error {
 		opts = append(opts, kube.Deliver(c.deliver))
 	}
 	var err error
+	gate := c.limited(c.parts.config.ClientConnection.QPS, int(c.parts.config.ClientConnection.Burst))
 	c.scheduler, err = kubescheduler.New(kubescheduler.Params{
-		Engine: c.engine, Client: c.store.RESTConfig(c.gate), Config: c.parts.config, Record: c.record,
-		Direct: func(cs kubernetes.Interface) kubernetes.Interface { return c.store.Direct(cs, c.gate) },
+		Engine: c.engine, Client: c.store.RESTConfig(gate), Config: c.parts.config, Record: c.record,
+		Direct: func(cs kubernetes.Interface) kubernetes.Interface { return c.store.Direct(cs, gate) },
 		Informers: func(cs kubernetes.Interface) informers.SharedInformerFactory {
 			return c.store.InformerFactory(cs, opts...)
 		},
@@ -184,6 +187,22 @@ func (c *cluster) rank(node string) int64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d/%s", c.plan.Seed, node)
 	return int64(h.Sum64() >> 1)
+}
+
+// limited is gate for a client with a rate limit, as client-go has it: a token bucket that is full at the beginning. A
+// negative rate is none. The bucket is here and not in the client, where goroutines that call at one instant would get
+// their tokens in the order in which Go runs them.
+func (c *cluster) limited(qps float32, burst int) kube.Gate {
+	if qps <= 0 {
+		return c.gate
+	}
+	bucket := rate.NewLimiter(rate.Limit(qps), burst)
+	return func(call kube.Call, fn func()) {
+		c.engine.CallAfter(call.String(), func() units.Duration {
+			now := c.engine.Clock()
+			return c.plan.Scheduler.Latency.API + bucket.ReserveN(now, 1).DelayFrom(now)
+		}, fn)
+	}
 }
 
 // gate performs an API call of upstream code as an event, after the API's latency.

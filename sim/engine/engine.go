@@ -68,7 +68,7 @@ func (ev *Event) Pending() bool { return ev != nil && ev.fn != nil }
 // call is a goroutine waiting in the gate.
 type call struct {
 	key     string
-	latency units.Duration
+	latency func() units.Duration
 	fn      func()
 	done    chan struct{}
 
@@ -216,6 +216,13 @@ func (e *Engine) OnSettled(fn func()) { e.settled = append(e.settled, fn) }
 // upstream code; on the driver it would wait for itself. key must describe the call completely enough that two calls
 // with equal keys may be performed in either order.
 func (e *Engine) Call(key string, latency units.Duration, fn func()) {
+	e.CallAfter(key, func() units.Duration { return latency }, fn)
+}
+
+// CallAfter is Call with a latency that depends on the calls before it, as a rate limit does. It is asked for on the
+// driver goroutine, for calls of one instant in the order of their keys: not in the order in which Go happened to run
+// the goroutines that make them.
+func (e *Engine) CallAfter(key string, latency func() units.Duration, fn func()) {
 	c := &call{key: key, latency: latency, fn: fn, done: make(chan struct{})}
 	e.mu.Lock()
 	e.waiting = append(e.waiting, c)
@@ -246,7 +253,7 @@ func (e *Engine) Settle() {
 		e.scheduled = slices.DeleteFunc(e.scheduled, func(c *call) bool { return c.performed })
 	}
 	for _, c := range waiting {
-		e.After(c.latency, PhaseObserve, c.key, c.perform)
+		e.After(c.latency(), PhaseObserve, c.key, c.perform)
 		e.scheduled = append(e.scheduled, c)
 	}
 	for _, fn := range e.settled {

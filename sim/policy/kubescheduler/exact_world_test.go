@@ -235,8 +235,10 @@ func (m *maker) container(name string) v1.Container {
 	if mem := pick[int64](m.dice, 1, 8, 0, 30); mem > 0 {
 		c.Resources.Requests[v1.ResourceMemory] = gib(mem)
 	}
-	if m.one(10) {
-		c.Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: int32(8000 + m.n(2)), Protocol: v1.ProtocolTCP}}
+	if m.one(6) {
+		c.Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: int32(8000 + m.n(2)),
+			Protocol: pick(m.dice, v1.ProtocolTCP, v1.ProtocolTCP, v1.ProtocolUDP),
+			HostIP:   pick(m.dice, "", "", "10.0.0.1", "10.0.0.2")}}
 	}
 	return c
 }

@@ -44,8 +44,8 @@ type Latency struct {
 // Params is what a Scheduler is made of. All fields but Plugins are required.
 type Params struct {
 	Engine *engine.Engine
-	// Client reaches the API through the engine's gate. Its QPS and Burst are set from the configuration's
-	// clientConnection, as the real binary does.
+	// Client reaches the API through the engine's gate, which keeps the rate of the configuration's clientConnection:
+	// a limit in the client would serve goroutines that call at one instant in the order in which Go runs them.
 	Client *rest.Config
 	// Direct, where not nil, is given the client that is made of Client and returns what the scheduler uses: the same
 	// with short cuts into the API. ExactUpstream does without.
@@ -122,7 +122,7 @@ func New(p Params) (*Scheduler, error) {
 	s.active, s.backoff = newGauge(metrics.ActivePods()), newGauge(metrics.BackoffPods())
 	s.unschedulable = newGauge(metrics.UnschedulablePods())
 	client := rest.CopyConfig(p.Client)
-	client.QPS, client.Burst = p.Config.ClientConnection.QPS, int(p.Config.ClientConnection.Burst)
+	client.QPS = -1
 	var cs kubernetes.Interface
 	cs, err := kubernetes.NewForConfig(client)
 	if err != nil {

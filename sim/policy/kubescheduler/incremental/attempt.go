@@ -19,6 +19,7 @@ type attempt struct {
 	state fwk.CycleState
 	info  *framework.QueuedPodInfo
 	class *class
+	plain bool
 	list  []fwk.NodeInfo
 	err   error // of a filter
 
@@ -53,7 +54,7 @@ func (a *attempt) run() (result scheduler.ScheduleResult, err error) {
 		hint = a.f.GetNodeHint(a.ctx, a.info.Pod, a.info.PodSignature, a.state, a.sched.CurrentCycle())
 	}
 	before := a.class.bytes()
-	a.class.update(&a.nodes)
+	a.class.update(&a.nodes, a.info.Pod.UID)
 	defer func() { a.account(a.class.bytes() - before) }()
 
 	named := -1 // a node that was tried first, in vain

@@ -3,6 +3,7 @@ package incremental
 import (
 	"math/bits"
 
+	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
@@ -14,8 +15,10 @@ type class struct {
 	clock   uint64 // changes up to here are known
 	used    uint64 // number of the attempt that used it last
 
-	dry      map[int32]*dry // of preemption, by the preemptor's priority
-	admitted bool           // PreFilter let a plain pod of the class pass
+	own      int32 // the node where the pod of the latest attempt is nominated
+	hasOwn   bool
+	dry      *dry // of preemption
+	admitted bool // PreFilter let a plain pod of the class pass
 
 	stale    bitmap // the node must be filtered again
 	feasible bitmap // the node passed, unless stale
@@ -47,7 +50,13 @@ func (b bitmap) set(i int32)      { b[i>>6] |= 1 << (i & 63) }
 func (b bitmap) clear(i int32)    { b[i>>6] &^= 1 << (i & 63) }
 
 // bytes is roughly what the class keeps in memory.
-func (c *class) bytes() int { return len(c.kind) * (10 + 8*len(c.scores) + 56*len(c.dry)) }
+func (c *class) bytes() int {
+	node := 10 + 8*len(c.scores)
+	if c.dry != nil {
+		node += 56
+	}
+	return len(c.kind) * node
+}
 
 // reset forgets everything, for a list of n nodes. Slices are new: an earlier attempt's may still be read.
 func (c *class) reset(n int) {
@@ -61,9 +70,13 @@ func (c *class) reset(n int) {
 	c.common, c.odd, c.odds = nil, make(bitmap, words), 0
 }
 
-// update marks the nodes that changed since the class was used last.
-func (c *class) update(n *nodes) {
+// update marks the nodes that changed since the class was used last, for an attempt of a pod.
+func (c *class) update(n *nodes, pod types.UID) {
 	if c.version != n.version {
+		if c.hasOwn {
+			c.doubt(c.own)
+			c.hasOwn = false
+		}
 		if moves, ok := n.movesFrom(c.version); ok && c.kind != nil {
 			for _, m := range moves {
 				c.follow(m)
@@ -78,8 +91,12 @@ func (c *class) update(n *nodes) {
 		n.since(c.clock, c.doubt)
 		c.clock = n.clock
 	}
-	for _, i := range n.nominated {
-		c.doubt(i)
+	// Where the pod itself is nominated, it does not count against itself: that holds for no other pod.
+	if c.hasOwn {
+		c.doubt(c.own)
+	}
+	if c.own, c.hasOwn = n.nominees[pod]; c.hasOwn {
+		c.doubt(c.own)
 	}
 }
 
@@ -170,6 +187,8 @@ func (c *class) kindOf(status *fwk.Status) int {
 	return free
 }
 
+// same reports whether two statuses say the same. NodeResourcesFit lists several shortages in the order of a map: those
+// become several kinds, which does not matter to a histogram of reasons.
 func same(a, b *fwk.Status) bool {
 	if a == b {
 		return true

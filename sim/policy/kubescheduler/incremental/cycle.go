@@ -83,18 +83,38 @@ func (c *Cycle) SchedulePod(ctx context.Context, f framework.Framework, state fw
 	info *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
 	c.failed, c.unfit = nil, nil
 	x := c.examine(ctx, f, state, info)
-	if !c.exact && x.why == "" {
-		if a := c.begin(ctx, f, state, info, x); a != nil {
-			result, err := a.run()
-			if err == nil && x.group {
-				c.nodes.expect(int(c.nodes.index[result.SuggestedHost]), c.sched.CurrentCycle())
-			}
-			return result, err
-		}
+	if c.exact {
+		result, err := c.upstream(ctx, f, state, info)
+		c.count(x.judge(c, state, result, err))
+		return result, err
 	}
-	result, err := c.upstream(ctx, f, state, info)
-	c.count(x.judge(c, state, result, err))
+	cycle := c.sched.CurrentCycle()
+	if !x.trial && len(x.list) > 0 {
+		c.nodes.follow(x.list, cycle)
+	}
+	result, err, done := c.try(ctx, f, state, info, x)
+	if !done {
+		result, err = c.upstream(ctx, f, state, info)
+		c.count(x.judge(c, state, result, err))
+	}
+	if i, ok := c.nodes.index[result.SuggestedHost]; ok && err == nil && x.group && !x.trial {
+		c.nodes.expect(int(i), cycle)
+	}
 	return result, err
+}
+
+// try makes the attempt incrementally, if that can be.
+func (c *Cycle) try(ctx context.Context, f framework.Framework, state fwk.CycleState, info *framework.QueuedPodInfo,
+	x examined) (result scheduler.ScheduleResult, err error, done bool) {
+	if x.why != "" || len(x.list) == 0 {
+		return result, nil, false
+	}
+	a := c.begin(ctx, f, state, info, x)
+	if a == nil {
+		return result, nil, false
+	}
+	result, err = a.run()
+	return result, err, true
 }
 
 // examined is what can be said of an attempt before a plugin has looked at the pod.
@@ -103,6 +123,7 @@ type examined struct {
 	p     *profile
 	list  []fwk.NodeInfo
 	group bool
+	trial bool // the snapshot is not what the cache holds
 }
 
 func (c *Cycle) examine(ctx context.Context, f framework.Framework, state fwk.CycleState,
@@ -115,12 +136,12 @@ func (c *Cycle) examine(ctx context.Context, f framework.Framework, state fwk.Cy
 	}
 	x.list, _ = snapshot.List()
 	placed, _ := snapshot.ListNodesInPlacement()
-	if len(x.list) == 0 || len(placed) != len(x.list) || unsafe.SliceData(placed) != unsafe.SliceData(x.list) {
-		x.why = reasonPlacement
+	if x.group && !c.hidden.backup.IsNil() {
+		x.trial, x.why = true, reasonTrial
 		return x
 	}
-	if x.group && !c.hidden.backup.IsNil() {
-		x.why = reasonTrial
+	if len(placed) != len(x.list) || unsafe.SliceData(placed) != unsafe.SliceData(x.list) {
+		x.why = reasonPlacement
 		return x
 	}
 	if deviceClasses(f) || x.p.devices {
@@ -131,13 +152,18 @@ func (c *Cycle) examine(ctx context.Context, f framework.Framework, state fwk.Cy
 	return x
 }
 
-// begin prepares an attempt, or returns nil when upstream's own path must be taken. So far nothing has happened that
-// upstream's path would not do again.
+// begin prepares an attempt, or returns nil when upstream's own path must be taken. What has happened until then is that
+// PreFilter plugins may have run: upstream's path runs them again, and those in tree take that well.
 func (c *Cycle) begin(ctx context.Context, f framework.Framework, state fwk.CycleState,
 	info *framework.QueuedPodInfo, x examined) *attempt {
-	c.nodes.follow(x.list, c.sched.CurrentCycle())
-	c.nodes.followNominated(c.hidden)
-	a := &attempt{Cycle: c, ctx: ctx, f: f, p: x.p, state: state, info: info, class: x.class, list: x.list}
+	c.nodes.followNominated(c.hidden, func(namespace, name string) int64 {
+		pod, err := f.SharedInformerFactory().Core().V1().Pods().Lister().Pods(namespace).Get(name)
+		if err != nil {
+			return -1
+		}
+		return pod.Generation
+	})
+	a := &attempt{Cycle: c, ctx: ctx, f: f, p: x.p, state: state, info: info, class: x.class, plain: x.plain, list: x.list}
 	if x.plain && x.class.admitted && x.p.pure && !x.group && c.quiet(f) {
 		return a
 	}
@@ -197,6 +223,9 @@ func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) signed {
 func (c *Cycle) sign(ctx context.Context, p *profile, pod *v1.Pod) signed {
 	if named(&pod.Spec) {
 		return signed{why: reasonNodeNames}
+	}
+	if len(pod.Spec.ResourceClaims) > 0 {
+		return signed{why: reasonUnsigned}
 	}
 	if devices(&pod.Spec) {
 		return signed{why: reasonDevices}

@@ -13,9 +13,12 @@
 // What upstream's result depends on besides the plugins is computed from that: the rotating start of the search and the
 // number of nodes after which it stops (percentageOfNodesToScore), the normalisation over the nodes found, the node
 // that a heap of equal scores happens to have at its top (heap.go), the messages and the rejecting plugins of a failure
-// (failure.go), the node hints of opportunistic batching, and nominated pods: nodes that have some are evaluated in
-// every attempt. A preemption dry run that cannot find a victim, because no pod in the cluster has a lower priority, is
-// answered at once (preempt.go).
+// (failure.go), the node hints of opportunistic batching, and nominated pods: a node counts as changed when others are
+// nominated to it.
+//
+// Preemption is upstream's (preempt.go). Its dry run, which clones every node, is answered from what it said before of
+// the nodes that did not change since (dry.go); upstream then tries the one node that it would choose, and acts. Where no
+// pod in the cluster has a lower priority, there is nothing to try.
 //
 // The members of a pod group are placed one after the other in the snapshot, and taken back. Those cycles are
 // incremental, too, but for the trials of a group's preemption and of placements, which change the snapshot as a whole.

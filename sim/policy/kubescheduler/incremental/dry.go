@@ -14,7 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/preemption"
 )
 
-// dry is what preemption's dry run said of every node for a class and a priority: whom upstream would preempt there.
+// dry is what preemption's dry run said of every node for a class: whom upstream would preempt there.
 type dry struct {
 	clock   uint64 // changes up to here are known
 	version uint64 // of nodes.list
@@ -127,10 +127,10 @@ func (r *rehearsal) ask(i int32) (o outcome, ok bool) {
 	return o, o.status.Code() != fwk.Error
 }
 
-// lasting reports whether what was said of a node holds until it changes. Nominated pods come and go without a change of
-// the node, and a pod that has not started yet counts as started now.
+// lasting reports whether what was said of a node holds until it changes. Where the pod itself is nominated it holds for
+// no other one, and a pod that has not started yet counts as started now.
 func (r *rehearsal) lasting(i int32) bool {
-	if slices.Contains(r.cycle.nodes.nominated, i) {
+	if own, ok := r.cycle.nodes.nominees[r.pod.UID]; ok && own == i {
 		return false
 	}
 	return !slices.ContainsFunc(r.x.list[i].GetPods(), func(p fwk.PodInfo) bool {
@@ -138,26 +138,19 @@ func (r *rehearsal) lasting(i int32) bool {
 	})
 }
 
-// dryMax is the number of priorities for which a class keeps dry runs.
-const dryMax = 32
-
-// dryFor returns what is known for a class and a priority, brought up to date.
-func (c *Cycle) dryFor(k *class, priority int32) *dry {
-	before := k.bytes()
-	defer func() { c.account(k.bytes() - before) }()
-	if len(k.dry) > dryMax || k.dry == nil {
-		k.dry = map[int32]*dry{}
-	}
-	d := k.dry[priority]
+// dryFor returns what is known for a class, brought up to date for a pod.
+func (c *Cycle) dryFor(k *class, pod *v1.Pod) *dry {
+	d := k.dry
 	if d == nil || d.version != c.nodes.version {
-		n := len(c.nodes.list)
+		before, n := k.bytes(), len(c.nodes.list)
 		d = &dry{version: c.nodes.version, clock: c.nodes.clock, known: make(bitmap, (n+63)/64), outcome: make([]outcome, n)}
-		k.dry[priority] = d
+		k.dry = d
+		c.account(k.bytes() - before)
 	}
 	c.nodes.since(d.clock, d.known.clear)
 	d.clock = c.nodes.clock
-	for _, i := range c.nodes.nominated {
-		d.known.clear(i)
+	if own, ok := c.nodes.nominees[pod.UID]; ok {
+		d.known.clear(own)
 	}
 	return d
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"unsafe"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/scheduler"
 )
 
@@ -47,9 +48,8 @@ func reveal(sched *scheduler.Scheduler) (h hidden, err error) {
 	if err != nil {
 		return h, err
 	}
-	if nominated.Type().Key().Kind() != reflect.String {
-		return h, fmt.Errorf("the nominator's map has keys of type %s in this version of kube-scheduler",
-			nominated.Type().Key())
+	if err := checkNominated(nominated.Type()); err != nil {
+		return h, err
 	}
 	snapshot, err := field(v, "nodeInfoSnapshot", reflect.Pointer)
 	if err != nil {
@@ -63,12 +63,39 @@ func reveal(sched *scheduler.Scheduler) (h hidden, err error) {
 		backup: backup}, nil
 }
 
-// eachNominated calls fn for every node that has nominated pods, in no order.
-func (h hidden) eachNominated(fn func(node string)) {
-	if h.nominated.Len() == 0 {
-		return
+// checkNominated holds that the nominator's map leads from node names to lists of references to pods.
+func checkNominated(t reflect.Type) error {
+	ok := t.Key().Kind() == reflect.String && t.Elem().Kind() == reflect.Slice &&
+		t.Elem().Elem().Kind() == reflect.Struct
+	for _, name := range []string{"name", "namespace", "uid"} {
+		if !ok {
+			break
+		}
+		f, found := t.Elem().Elem().FieldByName(name)
+		ok = found && f.Type.Kind() == reflect.String
 	}
+	if !ok {
+		return fmt.Errorf("the nominator's map is of type %s in this version of kube-scheduler", t)
+	}
+	return nil
+}
+
+// nominee is a pod that is nominated to a node.
+type nominee struct {
+	namespace, name string
+	uid             types.UID
+}
+
+// eachNominated calls fn for every node that has nominated pods, in no order. The list is valid during the call.
+func (h hidden) eachNominated(fn func(node string, pods []nominee)) {
+	var pods []nominee
 	for it := h.nominated.MapRange(); it.Next(); {
-		fn(it.Key().String())
+		pods = pods[:0]
+		for i, list := 0, it.Value(); i < list.Len(); i++ {
+			ref := list.Index(i)
+			pods = append(pods, nominee{ref.FieldByName("namespace").String(), ref.FieldByName("name").String(),
+				types.UID(ref.FieldByName("uid").String())})
+		}
+		fn(it.Key().String(), pods)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -28,8 +29,8 @@ var localScores = map[string]bool{
 	names.VolumeBinding: false, names.TaintToleration: true, names.NodeAffinity: true, names.DynamicResources: true,
 }
 
-// Plugins that must sign a pod for its class: they say what they look at in it. NodeResourcesBalancedAllocation and
-// ImageLocality, which also sign, see nothing that is not in the key anyway.
+// Plugins that must sign a pod for its class: their signatures and what container adds are all they look at in it.
+// NodeResourcesBalancedAllocation looks at nothing else, and ImageLocality at nothing while no node has an image.
 var signing = []string{names.NodeName, names.NodeUnschedulable, names.TaintToleration, names.NodeAffinity,
 	names.NodePorts, names.NodeResourcesFit, names.NodeDeclaredFeatures}
 
@@ -188,8 +189,9 @@ func (p *profile) key(ctx context.Context, pod *v1.Pod) (string, bool) {
 			parts[f.Key] = f.Value
 		}
 	}
-	// The signature of resources is their sum; the scores depend on the containers that ask for none, too.
-	parts["orrery/resources"] = resources(&pod.Spec)
+	parts["orrery/containers"] = containers(&pod.Spec)
+	// Of the pods that are nominated to a node, those of no lower priority count.
+	parts["orrery/priority"] = corev1helpers.PodPriority(pod)
 	text, err := json.Marshal(parts)
 	if err != nil {
 		return "", false
@@ -197,15 +199,25 @@ func (p *profile) key(ctx context.Context, pod *v1.Pod) (string, bool) {
 	return string(text), true
 }
 
-type containerResources struct {
+// container is what plugins look at in one, and signatures leave out: those say which ports of the host a pod wants, but
+// not of which address and protocol, and how much it asks for, but not which container asks for nothing. Upstream can
+// live with that: it filters again what it takes from a signature.
+type container struct {
 	Resources     v1.ResourceRequirements
 	RestartPolicy *v1.ContainerRestartPolicy
+	Ports         []v1.ContainerPort
 }
 
-func resources(spec *v1.PodSpec) any {
-	list := func(cs []v1.Container) (out []containerResources) {
+func containers(spec *v1.PodSpec) any {
+	list := func(cs []v1.Container) (out []container) {
 		for i := range cs {
-			out = append(out, containerResources{cs[i].Resources, cs[i].RestartPolicy})
+			c := container{cs[i].Resources, cs[i].RestartPolicy, nil}
+			for _, p := range cs[i].Ports {
+				if p.HostPort > 0 {
+					c.Ports = append(c.Ports, v1.ContainerPort{HostPort: p.HostPort, HostIP: p.HostIP, Protocol: p.Protocol})
+				}
+			}
+			out = append(out, c)
 		}
 		return out
 	}

@@ -1,17 +1,20 @@
 package incremental
 
 import (
+	"encoding/binary"
 	"sync"
 	"unsafe"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 )
 
-// touched is kube-scheduler's cache with a note of the nodes whose NodeInfo may have changed.
+// touched is kube-scheduler's cache with a note of the nodes whose NodeInfo may have changed. A note is made before the
+// change: no scheduling cycle may run between the two, as the lockstep sees to.
 type touched struct {
 	internalcache.Cache
 	mu    sync.Mutex // a failed binding comes from a goroutine of its own
@@ -117,9 +120,14 @@ type nodes struct {
 	images    []bool
 	hasImages int // nodes that have images
 
-	nominated []int32 // nodes with nominated pods
-	scratch   []string
-	overlook  int // changes that shall go unnoticed
+	// Nominated pods, which a node must also bear that it may be given to a pod of no higher priority.
+	nominations map[string]nomination
+	nominees    map[types.UID]int32 // where each is nominated; nil when it must be found out
+	round       uint64              // of followNominated
+	scribble    []byte
+
+	scratch  []string
+	overlook int // changes that shall go unnoticed
 
 	guests     []guest
 	guestCycle int64
@@ -200,7 +208,7 @@ func (n *nodes) rebuild(list []fwk.NodeInfo) {
 	n.index, n.names = make(map[string]int32, len(list)), make([]string, len(list))
 	n.generation, n.changed = make([]int64, len(list)), make([]uint64, len(list))
 	n.lowest, n.images = make([]int64, len(list)), make([]bool, len(list))
-	n.lowestOf, n.hasImages, n.log, n.nominated = map[int64]int{}, 0, n.log[:0], n.nominated[:0]
+	n.lowestOf, n.hasImages, n.log, n.nominees = map[int64]int{}, 0, n.log[:0], nil
 	n.clock++ // the log holds nothing from before
 	m := move{n.version, make([]int32, len(list))}
 	for i, info := range list {
@@ -219,16 +227,12 @@ func (n *nodes) rebuild(list []fwk.NodeInfo) {
 		}
 		n.changed[i] = n.clock
 	}
-	// What was said of these held for a moment only.
-	for _, g := range old.guests {
-		old.nominated = append(old.nominated, g.node)
-	}
-	n.guests = n.guests[:0]
-	for _, j := range old.nominated {
-		if i, ok := n.index[old.names[j]]; ok {
+	for _, g := range old.guests { // what was said of these held for a moment only
+		if i, ok := n.index[old.names[g.node]]; ok {
 			n.changed[i] = n.clock
 		}
 	}
+	n.guests = n.guests[:0]
 	if n.moves = append(n.moves, m); len(n.moves) > movesKept {
 		n.moves = n.moves[1:]
 	}
@@ -318,19 +322,58 @@ func (n *nodes) since(t uint64, fn func(i int32)) {
 	}
 }
 
-// followNominated updates the set of nodes with nominated pods. A node that is in it no longer counts as changed: what
-// was said of it held for its nominated pods.
-func (n *nodes) followNominated(h hidden) {
-	if len(n.nominated) == 0 && h.nominated.Len() == 0 {
+// nomination is who is nominated to a node.
+type nomination struct {
+	who   string // identities and generations of the pods, in their order
+	round uint64 // in which it was seen last
+}
+
+// followNominated notes the nodes as changed whose nominated pods are others than when it was called last. generation
+// returns a pod's.
+func (n *nodes) followNominated(h hidden, generation func(namespace, name string) int64) {
+	if len(n.nominations) == 0 && h.nominated.Len() == 0 {
 		return
 	}
-	for _, i := range n.nominated {
+	if n.nominations == nil {
+		n.nominations = map[string]nomination{}
+	}
+	n.round++
+	h.eachNominated(func(node string, pods []nominee) {
+		b := n.scribble[:0]
+		for _, p := range pods {
+			b = append(append(b, p.uid...), '/')
+			b = binary.LittleEndian.AppendUint64(b, uint64(generation(p.namespace, p.name)))
+		}
+		n.scribble = b
+		x := n.nominations[node]
+		if x.who != string(b) {
+			x.who = string(b)
+			n.renominated(node)
+		}
+		x.round = n.round
+		n.nominations[node] = x
+	})
+	for node, x := range n.nominations {
+		if x.round != n.round {
+			delete(n.nominations, node)
+			n.renominated(node)
+		}
+	}
+	if n.nominees == nil {
+		n.nominees = map[types.UID]int32{}
+		h.eachNominated(func(node string, pods []nominee) {
+			for _, p := range pods {
+				if i, ok := n.index[node]; ok {
+					n.nominees[p.uid] = i
+				}
+			}
+		})
+	}
+}
+
+func (n *nodes) renominated(node string) {
+	n.nominees = nil
+	if i, ok := n.index[node]; ok {
 		n.change(i)
 	}
-	n.nominated = n.nominated[:0]
-	h.eachNominated(func(name string) {
-		if i, ok := n.index[name]; ok {
-			n.nominated = append(n.nominated, i)
-		}
-	})
 }

@@ -126,7 +126,7 @@ func (f *postFilter) rehearse(ctx context.Context, state fwk.CycleState, latest 
 		return nil, nil, x.potential()
 	}
 	r := &rehearsal{postFilter: f, ctx: ctx, state: state, pod: latest, x: x, budgets: budgets,
-		dry: f.cycle.dryFor(x.class, corev1helpers.PodPriority(latest)), reasons: map[string]int{}}
+		dry: f.cycle.dryFor(x.class, latest), reasons: map[string]int{}}
 	tried := x.resolvable()
 	if !r.run(tried, offset, enough) {
 		return nil, nil, x.potential()

@@ -46,7 +46,7 @@ func (c *Cycle) requeue(ctx context.Context, f framework.Framework, info *framew
 	latest, err := lister.Pods(pod.Namespace).Get(pod.Name)
 	switch {
 	case err != nil || latest.Spec.NodeName != "": // it is gone, or somebody else bound it
-		queue.Done(pod.UID)
+		defer queue.Done(pod.UID)
 	case latest.UID != pod.UID: // it was made anew
 		queue.Done(pod.UID)
 		return

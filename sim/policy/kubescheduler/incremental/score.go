@@ -7,16 +7,18 @@ import (
 
 // choose scores the nodes found and returns the best, and the others as upstream's batching keeps them.
 func (a *attempt) choose(w window) (string, framework.SortedScoredNodes, error) {
-	// The plugins of this package's list look at the nodes only to see that there are some.
-	if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, a.list); !status.IsSuccess() {
+	keep := a.batching && a.info.PodSignature != nil
+	// What PreScore says to a plain pod does not depend on which nodes were found.
+	nodes := a.list
+	if !a.plain {
+		nodes = a.found(w)
+	}
+	if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, nodes); !status.IsSuccess() {
 		return "", nil, status.AsError()
 	}
-	keep := a.batching && a.info.PodSignature != nil
-	if why := a.p.scoresLocal(a.state, a.nodes.hasImages > 0); why != "" {
-		a.count(why)
-		return a.scoreAll(w)
-	}
-	if !a.score(w) {
+	why := a.p.scoresLocal(a.state, a.nodes.hasImages > 0)
+	a.count(why)
+	if why != "" || !a.score(w) {
 		return a.scoreAll(w)
 	}
 	if !a.uniform(w) {
@@ -134,14 +136,22 @@ func (a *attempt) normalise(w window) (string, framework.SortedScoredNodes, erro
 	return sorted.Pop().Name, sorted, nil
 }
 
+// found lists the nodes of a window.
+func (a *attempt) found(w window) []fwk.NodeInfo {
+	nodes := make([]fwk.NodeInfo, w.feasible)
+	a.class.each(w, func(rank int, i int32) { nodes[rank] = a.list[i] })
+	return nodes
+}
+
 // scoreAll has upstream score the window's nodes.
 func (a *attempt) scoreAll(w window) (string, framework.SortedScoredNodes, error) {
-	found := make([]fwk.NodeInfo, w.feasible)
-	a.class.each(w, func(rank int, i int32) { found[rank] = a.list[i] })
-	if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, found); !status.IsSuccess() {
-		return "", nil, status.AsError()
+	nodes := a.found(w)
+	if a.plain { // PreScore plugins have not seen them
+		if status := a.f.RunPreScorePlugins(a.ctx, a.state, a.info.Pod, nodes); !status.IsSuccess() {
+			return "", nil, status.AsError()
+		}
 	}
-	list, status := a.f.RunScorePlugins(a.ctx, a.state, a.info.Pod, found)
+	list, status := a.f.RunScorePlugins(a.ctx, a.state, a.info.Pod, nodes)
 	if !status.IsSuccess() {
 		return "", nil, status.AsError()
 	}
