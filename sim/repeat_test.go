@@ -20,6 +20,8 @@ func TestRepeats(t *testing.T) {
 		{"preemption", []string{"trace.generate.span=8h", "scheduler.featureGates={SchedulerAsyncAPICalls: true}"}},
 		{"preemption", []string{"trace.generate.span=8h",
 			"scheduler.featureGates={SchedulerAsyncPreemption: false, SchedulerPopFromBackoffQ: false}"}},
+		// Few requests a second: the scheduler and its asynchronous preemptions wait for the same tokens.
+		{"preemption", []string{"trace.generate.span=8h", "scheduler.config={name: slow.yaml, text: " + slowClient + "}"}},
 		{"multi-profile", nil},
 		{"timeslicing", nil},
 		{"overload", []string{"trace.generate.jobs=100"}},
@@ -53,6 +55,9 @@ func TestRepeats(t *testing.T) {
 		})
 	}
 }
+
+const slowClient = `"apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n` +
+	`clientConnection: {qps: 2, burst: 2}\n"`
 
 // difference describes the first record in which two journals differ.
 func difference(a, b []journal.Record) string {

@@ -107,6 +107,39 @@ func TestGateOrder(t *testing.T) {
 	}
 }
 
+// TestGateLimit lets many goroutines call at one instant through a limit of one call a second: their turns follow their
+// keys, too.
+func TestGateLimit(t *testing.T) {
+	for _, procs := range []int{1, 2, 8} {
+		old := runtime.GOMAXPROCS(procs)
+		var got, want []string
+		err := inBubble(t, Params{}, func(e *Engine) error {
+			var wg sync.WaitGroup
+			turn := units.Duration(0)
+			limit := func() units.Duration { turn += time.Second; return turn }
+			e.At(0, PhaseArrive, "start", func() {
+				for i := range 20 {
+					want = append(want, fmt.Sprintf("%ds k%02d", i+1, i))
+					wg.Go(func() {
+						key := fmt.Sprintf("k%02d", (i*7)%20)
+						e.CallAfter(key, limit, func() { got = append(got, fmt.Sprintf("%ds %s", e.Now()/1e9, key)) })
+					})
+				}
+			})
+			_, err := e.Run(-1)
+			wg.Wait()
+			return err
+		})
+		runtime.GOMAXPROCS(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("GOMAXPROCS %d: turns not in key order: %v", procs, got)
+		}
+	}
+}
+
 // TestForeignTimer checks that a call made by a timer of upstream code between two events wakes the driver in time.
 func TestForeignTimer(t *testing.T) {
 	err := inBubble(t, Params{}, func(e *Engine) error {

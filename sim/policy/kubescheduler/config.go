@@ -198,8 +198,8 @@ var repeatableGates = map[string]bool{
 }
 
 // Repeatable reports whether a run with these feature gates is known to repeat byte for byte: no more is claimed than a
-// test shows. It is without any gate. Without SchedulerPopFromBackoffQ it is not: an event that comes whole seconds after
-// a pod failed finds it backing off or not by the order in which upstream walks a map.
+// test shows. It is without any gate. Without SchedulerPopFromBackoffQ it is not: an event that comes whole seconds
+// after a pod failed finds it backing off or not by the order in which upstream walks a map.
 func Repeatable(gates map[string]bool) bool {
 	for name, on := range gates {
 		if !repeatableGates[name] && !(name == "SchedulerPopFromBackoffQ" && on) {

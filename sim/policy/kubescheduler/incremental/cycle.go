@@ -152,8 +152,8 @@ func (c *Cycle) examine(ctx context.Context, f framework.Framework, state fwk.Cy
 	return x
 }
 
-// begin prepares an attempt, or returns nil when upstream's own path must be taken. What has happened until then is that
-// PreFilter plugins may have run: upstream's path runs them again, and those in tree take that well.
+// begin prepares an attempt, or returns nil when upstream's own path must be taken. What has happened until then is
+// that PreFilter plugins may have run: upstream's path runs them again, and those in tree take that well.
 func (c *Cycle) begin(ctx context.Context, f framework.Framework, state fwk.CycleState,
 	info *framework.QueuedPodInfo, x examined) *attempt {
 	c.nodes.followNominated(c.hidden, func(namespace, name string) int64 {

@@ -17,8 +17,8 @@
 // nominated to it.
 //
 // Preemption is upstream's (preempt.go). Its dry run, which clones every node, is answered from what it said before of
-// the nodes that did not change since (dry.go); upstream then tries the one node that it would choose, and acts. Where no
-// pod in the cluster has a lower priority, there is nothing to try.
+// the nodes that did not change since (dry.go); upstream then tries the one node that it would choose, and acts. Where
+// no pod in the cluster has a lower priority, there is nothing to try.
 //
 // The members of a pod group are placed one after the other in the snapshot, and taken back. Those cycles are
 // incremental, too, but for the trials of a group's preemption and of placements, which change the snapshot as a whole.

@@ -127,8 +127,8 @@ func (r *rehearsal) ask(i int32) (o outcome, ok bool) {
 	return o, o.status.Code() != fwk.Error
 }
 
-// lasting reports whether what was said of a node holds until it changes. Where the pod itself is nominated it holds for
-// no other one, and a pod that has not started yet counts as started now.
+// lasting reports whether what was said of a node holds until it changes. Where the pod itself is nominated it holds
+// for no other one, and a pod that has not started yet counts as started now.
 func (r *rehearsal) lasting(i int32) bool {
 	if own, ok := r.cycle.nodes.nominees[r.pod.UID]; ok && own == i {
 		return false

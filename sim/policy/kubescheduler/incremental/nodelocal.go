@@ -199,9 +199,9 @@ func (p *profile) key(ctx context.Context, pod *v1.Pod) (string, bool) {
 	return string(text), true
 }
 
-// container is what plugins look at in one, and signatures leave out: those say which ports of the host a pod wants, but
-// not of which address and protocol, and how much it asks for, but not which container asks for nothing. Upstream can
-// live with that: it filters again what it takes from a signature.
+// container is what plugins look at in one, and signatures leave out: those say which ports of the host a pod wants,
+// but not of which address and protocol, and how much it asks for in all, but not which container asks for nothing.
+// Upstream can live with that: it filters again what it takes from a signature.
 type container struct {
 	Resources     v1.ResourceRequirements
 	RestartPolicy *v1.ContainerRestartPolicy

@@ -117,8 +117,8 @@ func (f *postFilter) eligible(ctx context.Context, latest *v1.Pod, told reader) 
 	return ok
 }
 
-// rehearse finds the node that upstream's preemption would choose and returns it alone, so that upstream tries only this
-// one and acts; or upstream's answer when there is none; or all nodes, when upstream must try them itself.
+// rehearse finds the node that upstream's preemption would choose and returns it alone, so that upstream tries only
+// this one and acts; or upstream's answer when there is none; or all nodes, when upstream must try them itself.
 func (f *postFilter) rehearse(ctx context.Context, state fwk.CycleState, latest *v1.Pod, x *failure, offset,
 	enough int32) (*fwk.PostFilterResult, *fwk.Status, []fwk.NodeInfo) {
 	budgets, err := f.disruptionBudgets()
