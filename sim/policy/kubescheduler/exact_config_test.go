@@ -181,6 +181,9 @@ func drawGates(d *dice) map[string]bool {
 	if d.one(5) {
 		gates["SchedulerAsyncAPICalls"] = true
 	}
+	if d.one(4) {
+		gates["GenericWorkload"] = true
+	}
 	return gates
 }
 

@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +33,8 @@ func (m *maker) step() {
 	}
 	m.at = m.at.Add(gap)
 	switch k := m.n(100); {
+	case k < 24 && m.w.gates["GenericWorkload"] && m.one(2):
+		m.gang(pick(m.dice, m.templates...))
 	case k < 24:
 		m.burst(pick(m.dice, m.templates...), pick(m.dice, 1, 2, 3, 5, 8, 12, 20))
 	case k < 36 && m.pods < m.most:
@@ -54,6 +57,30 @@ func (m *maker) odd() time.Duration { return time.Duration(m.n(256)) * 1700 * ti
 func (m *maker) burst(template *v1.Pod, n int) {
 	for range min(n, m.most-m.pods) {
 		m.arrive(m.named(template))
+	}
+}
+
+// gang creates a pod group and its members, most often of one template. Some lack members, some have more than they need,
+// and some have members that only upstream's own path can place.
+func (m *maker) gang(template *v1.Pod) {
+	m.gangs++
+	name := fmt.Sprintf("g%03d", m.gangs)
+	n := pick(m.dice, 2, 3, 4, 6)
+	pg := &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: template.Namespace, Name: name}}
+	pg.Spec.PriorityClassName = template.Spec.PriorityClassName
+	pg.Spec.SchedulingPolicy.Gang = &schedulingv1beta1.GangSchedulingPolicy{MinCount: int32(max(1, n-pick(m.dice, 0, 0, 1, -1)))}
+	m.add("gang "+name, func(s *kube.Store) error { _, err := s.Create(pg.DeepCopy()); return err })
+	odd := m.pod()
+	for range min(n, m.most-m.pods) {
+		p := m.named(template)
+		if m.one(5) {
+			o := m.named(odd)
+			o.Namespace, o.Spec.SchedulerName = p.Namespace, p.Spec.SchedulerName
+			o.Spec.PriorityClassName = p.Spec.PriorityClassName
+			p = o
+		}
+		p.Spec.SchedulingGroup = &v1.PodSchedulingGroup{PodGroupName: &name}
+		m.add("member "+p.Name, create(p))
 	}
 }
 

@@ -67,6 +67,7 @@ type maker struct {
 	templates []*v1.Pod
 	nodes     int // names given out
 	pods      int
+	gangs     int
 	most      int  // pods
 	plain     bool // nodes without taints
 	at        units.Time
