@@ -61,7 +61,7 @@ func TestRepeatable(t *testing.T) {
 		t.Error("what the tests show is not claimed")
 	}
 	for _, gates := range []map[string]bool{{"SchedulerAsyncPreemption": false, "OpportunisticBatching": false},
-		{"SchedulerPopFromBackoffQ": false}} {
+		{"SchedulerPopFromBackoffQ": false}, {"GenericWorkload": true, "SchedulerAsyncAPICalls": true}} {
 		if Repeatable(gates) {
 			t.Errorf("more is claimed than a test shows: %v", gates)
 		}

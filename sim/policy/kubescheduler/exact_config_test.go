@@ -181,7 +181,8 @@ func drawGates(d *dice) map[string]bool {
 	if d.one(5) {
 		gates["SchedulerAsyncAPICalls"] = true
 	}
-	if d.one(4) {
+	// With both, a member's nomination is written before its binding or not, as Go runs upstream's goroutines.
+	if d.one(4) && !gates["SchedulerAsyncAPICalls"] {
 		gates["GenericWorkload"] = true
 	}
 	return gates

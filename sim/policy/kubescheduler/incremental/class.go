@@ -15,10 +15,9 @@ type class struct {
 	clock   uint64 // changes up to here are known
 	used    uint64 // number of the attempt that used it last
 
-	own      int32 // the node where the pod of the latest attempt is nominated
-	hasOwn   bool
-	dry      *dry // of preemption
-	admitted bool // PreFilter let a plain pod of the class pass
+	moment   []int32 // nodes of which what is known held for the latest attempt only
+	dry      *dry    // of preemption
+	admitted bool    // PreFilter let a plain pod of the class pass
 
 	stale    bitmap // the node must be filtered again
 	feasible bitmap // the node passed, unless stale
@@ -73,10 +72,7 @@ func (c *class) reset(n int) {
 // update marks the nodes that changed since the class was used last, for an attempt of a pod.
 func (c *class) update(n *nodes, pod types.UID) {
 	if c.version != n.version {
-		if c.hasOwn {
-			c.doubt(c.own)
-			c.hasOwn = false
-		}
+		c.settle()
 		if moves, ok := n.movesFrom(c.version); ok && c.kind != nil {
 			for _, m := range moves {
 				c.follow(m)
@@ -91,13 +87,19 @@ func (c *class) update(n *nodes, pod types.UID) {
 		n.since(c.clock, c.doubt)
 		c.clock = n.clock
 	}
-	// Where the pod itself is nominated, it does not count against itself: that holds for no other pod.
-	if c.hasOwn {
-		c.doubt(c.own)
+	c.settle()
+	n.momentary(pod, func(i int32) {
+		c.doubt(i)
+		c.moment = append(c.moment, i)
+	})
+}
+
+// settle doubts what held for the latest attempt only.
+func (c *class) settle() {
+	for _, i := range c.moment {
+		c.doubt(i)
 	}
-	if c.own, c.hasOwn = n.nominees[pod]; c.hasOwn {
-		c.doubt(c.own)
-	}
+	c.moment = c.moment[:0]
 }
 
 // follow rearranges what is known for a new list of nodes. Slices are new: an earlier attempt's may still be read.

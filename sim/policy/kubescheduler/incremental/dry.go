@@ -127,10 +127,12 @@ func (r *rehearsal) ask(i int32) (o outcome, ok bool) {
 	return o, o.status.Code() != fwk.Error
 }
 
-// lasting reports whether what was said of a node holds until it changes. Where the pod itself is nominated it holds
-// for no other one, and a pod that has not started yet counts as started now.
+// lasting reports whether what was said of a node holds until it changes. A pod there that has not started yet counts
+// as started now.
 func (r *rehearsal) lasting(i int32) bool {
-	if own, ok := r.cycle.nodes.nominees[r.pod.UID]; ok && own == i {
+	momentary := false
+	r.cycle.nodes.momentary(r.pod.UID, func(j int32) { momentary = momentary || i == j })
+	if momentary {
 		return false
 	}
 	return !slices.ContainsFunc(r.x.list[i].GetPods(), func(p fwk.PodInfo) bool {
@@ -149,9 +151,7 @@ func (c *Cycle) dryFor(k *class, pod *v1.Pod) *dry {
 	}
 	c.nodes.since(d.clock, d.known.clear)
 	d.clock = c.nodes.clock
-	if own, ok := c.nodes.nominees[pod.UID]; ok {
-		d.known.clear(own)
-	}
+	c.nodes.momentary(pod.UID, d.known.clear)
 	return d
 }
 

@@ -74,6 +74,10 @@ func checkNominated(t reflect.Type) error {
 		f, found := t.Elem().Elem().FieldByName(name)
 		ok = found && f.Type.Kind() == reflect.String
 	}
+	if ok {
+		f, found := t.Elem().Elem().FieldByName("schedulingGroup")
+		ok = found && f.Type.Kind() == reflect.Pointer
+	}
 	if !ok {
 		return fmt.Errorf("the nominator's map is of type %s in this version of kube-scheduler", t)
 	}
@@ -84,6 +88,7 @@ func checkNominated(t reflect.Type) error {
 type nominee struct {
 	namespace, name string
 	uid             types.UID
+	member          bool // of a pod group
 }
 
 // eachNominated calls fn for every node that has nominated pods, in no order. The list is valid during the call.
@@ -94,7 +99,7 @@ func (h hidden) eachNominated(fn func(node string, pods []nominee)) {
 		for i, list := 0, it.Value(); i < list.Len(); i++ {
 			ref := list.Index(i)
 			pods = append(pods, nominee{ref.FieldByName("namespace").String(), ref.FieldByName("name").String(),
-				types.UID(ref.FieldByName("uid").String())})
+				types.UID(ref.FieldByName("uid").String()), !ref.FieldByName("schedulingGroup").IsNil()})
 		}
 		fn(it.Key().String(), pods)
 	}

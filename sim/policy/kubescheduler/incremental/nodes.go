@@ -123,6 +123,7 @@ type nodes struct {
 	// Nominated pods, which a node must also bear that it may be given to a pod of no higher priority.
 	nominations map[string]nomination
 	nominees    map[types.UID]int32 // where each is nominated; nil when it must be found out
+	moments     []int32             // nodes to which members of pod groups are nominated, see followNominated
 	round       uint64              // of followNominated
 	scribble    []byte
 
@@ -329,8 +330,11 @@ type nomination struct {
 }
 
 // followNominated notes the nodes as changed whose nominated pods are others than when it was called last. generation
-// returns a pod's.
+// returns a pod's. Upstream looks a nominated pod up in its queue, and takes one that it does not find there for a pod
+// that asks for nothing. Members of a group are not there while their group is tried: what is said of their nodes holds
+// for a moment only.
 func (n *nodes) followNominated(h hidden, generation func(namespace, name string) int64) {
+	n.moments = n.moments[:0]
 	if len(n.nominations) == 0 && h.nominated.Len() == 0 {
 		return
 	}
@@ -339,12 +343,16 @@ func (n *nodes) followNominated(h hidden, generation func(namespace, name string
 	}
 	n.round++
 	h.eachNominated(func(node string, pods []nominee) {
-		b := n.scribble[:0]
+		b, member := n.scribble[:0], false
 		for _, p := range pods {
+			member = member || p.member
 			b = append(append(b, p.uid...), '/')
 			b = binary.LittleEndian.AppendUint64(b, uint64(generation(p.namespace, p.name)))
 		}
 		n.scribble = b
+		if i, ok := n.index[node]; ok && member {
+			n.moments = append(n.moments, i)
+		}
 		x := n.nominations[node]
 		if x.who != string(b) {
 			x.who = string(b)
@@ -368,6 +376,17 @@ func (n *nodes) followNominated(h hidden, generation func(namespace, name string
 				}
 			}
 		})
+	}
+}
+
+// momentary calls fn for the nodes of which what is said to a pod holds for this attempt only: the one where it is
+// nominated itself, which does not count against it, and those of moments.
+func (n *nodes) momentary(pod types.UID, fn func(i int32)) {
+	if i, ok := n.nominees[pod]; ok {
+		fn(i)
+	}
+	for _, i := range n.moments {
+		fn(i)
 	}
 }
 
