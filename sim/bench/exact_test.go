@@ -21,7 +21,7 @@ func BenchmarkExact(b *testing.B) {
 			loaded(1000, 20_000, 0.7, mixed), nil},
 		// Work of 22 hours comes within 8 minutes, so that thousands wait for what ends.
 		{"nodes=1000/backlog", "1,000 nodes, all in use, thousands waiting", loaded(1000, 10_000, 20, mixed),
-			[]string{"horizon=12m"}},
+			[]string{"horizon=8m"}},
 		{"nodes=5000/load=0.9", "5,000 nodes, load 0.9, an hour of it", loaded(5000, 60_000, 0.9, mixed),
 			[]string{"horizon=60m"}},
 	} {

@@ -29,7 +29,18 @@ func spreadOf(values []float64) spread {
 }
 
 func (s spread) String() string {
-	return fmt.Sprintf("%.3g (%.3g–%.3g)", s.middle, s.least, s.greatest)
+	if s.least == s.greatest {
+		return figure(s.middle)
+	}
+	return fmt.Sprintf("%s (%s–%s)", figure(s.middle), figure(s.least), figure(s.greatest))
+}
+
+// figure prints a number with no more digits than it deserves.
+func figure(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // row puts a line into the table: what ours runs measured, and upstream's, if there is one.
