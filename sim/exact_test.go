@@ -45,6 +45,10 @@ func TestExactScenarios(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) { same(t, tc.name, append(tc.sets, "journal.api=true")...) })
 	}
 	t.Run("gangs", func(t *testing.T) { same(t, gangs()) })
+	t.Run("ties", func(t *testing.T) { same(t, ties, "trace.generate.jobs=120") })
+	t.Run("few tokens", func(t *testing.T) {
+		same(t, "preemption", "trace.generate.span=6h", "scheduler.config={name: slow.yaml, text: "+slowClient+"}")
+	})
 }
 
 // TestExactPlans compares the journals of random plans.
