@@ -24,7 +24,6 @@ type class struct {
 	scored   bitmap // scores are known, if feasible and not stale
 	kinds    []kind
 	kind     []uint16 // how a node was rejected, unless stale or feasible; index of kinds
-	unknown  int      // stale nodes
 
 	scores  []string // plugins that scored, in their order
 	weights []int64
@@ -64,7 +63,7 @@ func (c *class) reset(n int) {
 	for i := range n {
 		c.stale.set(int32(i))
 	}
-	c.unknown, c.kind, c.kinds = n, make([]uint16, n), nil
+	c.kind, c.kinds = make([]uint16, n), nil
 	c.scores, c.weights, c.norm, c.raw, c.fixed = nil, nil, nil, nil, nil
 	c.common, c.odd, c.odds = nil, make(bitmap, words), 0
 }
@@ -120,7 +119,6 @@ func (c *class) follow(m move) {
 			continue
 		}
 		c.stale.clear(int32(i))
-		c.unknown--
 		if !old.feasible.has(j) {
 			c.kind[i] = old.kind[j]
 			c.kinds[c.kind[i]].nodes++
@@ -145,7 +143,6 @@ func (c *class) doubt(i int32) {
 		return
 	}
 	c.stale.set(i)
-	c.unknown++
 	if c.feasible.has(i) {
 		c.feasible.clear(i)
 		c.scored.clear(i)
@@ -161,7 +158,6 @@ func (c *class) doubt(i int32) {
 // note keeps what the filters said of a stale node.
 func (c *class) note(i int32, status *fwk.Status) {
 	c.stale.clear(i)
-	c.unknown--
 	if status.IsSuccess() {
 		c.feasible.set(i)
 		return

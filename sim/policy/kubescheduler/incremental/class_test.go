@@ -8,8 +8,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// dumb is a class as a list: what is known of each node, in words.
-type dumb struct{ fits, stale []bool }
+// dumb is a class as a list: whether each node is feasible.
+type dumb struct{ fits []bool }
 
 // search is upstream's search: node by node from start until limit feasible nodes are found and one more.
 func (d dumb) search(start, limit int) (processed int, found []int32) {
@@ -32,7 +32,7 @@ func TestSearch(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for range 300 {
 		n := 1 + r.IntN(300)
-		d := dumb{make([]bool, n), make([]bool, n)}
+		d := dumb{make([]bool, n)}
 		c := &class{}
 		c.reset(n)
 		for range 40 {
@@ -69,7 +69,7 @@ func reorder(r *rand.Rand, d *dumb, c *class) int {
 	old := r.Perm(len(d.fits))
 	old = old[:1+r.IntN(len(old))]
 	var next dumb
-	m := move{from: nil}
+	var m move
 	for _, j := range old {
 		m.from = append(m.from, int32(j))
 		next.fits = append(next.fits, d.fits[j])
@@ -78,7 +78,6 @@ func reorder(r *rand.Rand, d *dumb, c *class) int {
 			next.fits = append(next.fits, r.IntN(2) == 0)
 		}
 	}
-	next.stale = make([]bool, len(next.fits))
 	*d = next
 	c.follow(m)
 	return len(next.fits)
@@ -87,21 +86,18 @@ func reorder(r *rand.Rand, d *dumb, c *class) int {
 // checkCounts holds the class's counters against what they count.
 func checkCounts(t *testing.T, c *class) {
 	t.Helper()
-	rejected, unknown := make([]int, len(c.kinds)), 0
+	rejected := make([]int, len(c.kinds))
 	for i := range c.kind {
-		switch {
-		case c.stale.has(int32(i)):
-			unknown++
-		case !c.feasible.has(int32(i)):
+		if !c.stale.has(int32(i)) && !c.feasible.has(int32(i)) {
 			rejected[c.kind[i]]++
+		}
+		if c.stale.has(int32(i)) && c.feasible.has(int32(i)) {
+			t.Fatalf("node %d is both stale and feasible", i)
 		}
 	}
 	for k := range c.kinds {
 		if c.kinds[k].nodes != rejected[k] {
 			t.Fatalf("%d nodes rejected as %v, counted %d", rejected[k], c.kinds[k].status, c.kinds[k].nodes)
 		}
-	}
-	if unknown != c.unknown {
-		t.Fatalf("%d stale nodes, counted %d", unknown, c.unknown)
 	}
 }
