@@ -122,6 +122,7 @@ func (f *Fold) append(at units.Time, b journal.Body) error {
 		if f.end == "" {
 			return errors.New("an end record without reason")
 		}
+	case journal.Topology, journal.Partition, journal.JobSpeed: // told in the journal only
 	case journal.API: // the account is of jobs and devices; API writes are for explanations and audits
 	default:
 		return fmt.Errorf("unknown body %T", b)

@@ -22,7 +22,7 @@ func typicalRecords(n int) []Record {
 				Message: "0/977 nodes are available: 977 Insufficient nvidia.com/gpu. preemption: 0/977 nodes are " +
 					"available: 977 No preemption victims found for incoming pod."},
 			Attempt{Pod: pod, N: 2, Result: Scheduled, Node: node, Evaluated: 977, Feasible: 12},
-			PodBind{pod, node}, PodAssign{pod, node, []Slot{{0, 0, 1000}, {1, 0, 1000}, {2, 0, 1000}, {3, 0, 1000}}},
+			PodBind{pod, node}, PodAssign{pod, node, []Slot{{Share: 1000}, {Index: 1, Share: 1000}, {Index: 2, Share: 1000}}},
 			JobPlaced{job}, PodStart{pod}, JobStart{job}, PodEnd{Pod: pod, Phase: "Succeeded"}, PodRelease{pod, node},
 			JobEnd{Job: job, Outcome: Succeeded}, PodDelete{pod},
 		} {

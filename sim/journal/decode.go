@@ -131,7 +131,7 @@ func (d *decoder) job(kind string) Body {
 			return d.name("job", &b.Job) || d.name("tenant", &b.Tenant) || d.name("class", &b.Class) ||
 				number(d, "pods", &b.Pods) || number(d, "gpus_milli", &b.GPUs) || number(d, "cpu_milli", &b.CPUMilli) ||
 				number(d, "memory_mib", &b.MemoryMiB) || number(d, "priority", &b.Priority) ||
-				number(d, "run_ns", &b.Run) || d.name("outcome", &b.Outcome)
+				number(d, "run_ns", &b.Run) || d.name("outcome", &b.Outcome) || number(d, "gang", &b.Gang)
 		})
 		return b
 	case "job.placed":
@@ -141,6 +141,18 @@ func (d *decoder) job(kind string) Body {
 	case "job.start":
 		var b JobStart
 		d.fields(func() bool { return d.name("job", &b.Job) })
+		return b
+	case "job.speed":
+		var b JobSpeed
+		d.fields(func() bool {
+			if d.key == "spans" {
+				b.Spans = d.ints()
+				return true
+			}
+			return d.name("job", &b.Job) || number(d, "speed_ppm", &b.Speed) || number(d, "hardware_ppm", &b.Hardware) ||
+				number(d, "placement_ppm", &b.Placement) || number(d, "sharing_ppm", &b.Sharing) ||
+				d.name("layer", &b.Layer)
+		})
 		return b
 	case "job.restart":
 		var b JobRestart
@@ -175,8 +187,32 @@ func (d *decoder) rest(kind string) Body {
 	case "node":
 		var b Node
 		d.fields(func() bool {
+			if d.key == "domains" {
+				b.Domains = d.strs()
+				return true
+			}
 			return d.name("node", &b.Node) || d.name("pool", &b.Pool) || d.name("state", &b.State) ||
 				number(d, "gpus", &b.GPUs)
+		})
+		return b
+	case "topology":
+		var b Topology
+		d.fields(func() bool {
+			if d.key == "layers" {
+				b.Layers = d.strs()
+				return true
+			}
+			return false
+		})
+		return b
+	case "partition":
+		var b Partition
+		d.fields(func() bool {
+			if d.key == "slots" {
+				b.Slots = d.slots()
+				return true
+			}
+			return d.name("node", &b.Node)
 		})
 		return b
 	case "api":
@@ -230,7 +266,8 @@ func (d *decoder) slots() []Slot {
 	d.array(func() {
 		var s Slot
 		d.object(func() {
-			if !(number(d, "gpu", &s.Index) || number(d, "replica", &s.Replica) || number(d, "milli", &s.Share)) {
+			if !(number(d, "gpu", &s.Index) || number(d, "replica", &s.Replica) || number(d, "milli", &s.Share) ||
+				d.name("profile", &s.Profile) || number(d, "start", &s.Start) || number(d, "slices", &s.Slices)) {
 				d.fail("unknown field " + d.key)
 			}
 		})
@@ -243,6 +280,13 @@ func (d *decoder) slots() []Slot {
 func (d *decoder) strs() []string {
 	out := []string{}
 	d.array(func() { out = append(out, d.str()) })
+	return out
+}
+
+// ints reads an array of integers.
+func (d *decoder) ints() []int {
+	out := []int{}
+	d.array(func() { out = append(out, int(d.int(math.MinInt, math.MaxInt))) })
 	return out
 }
 

@@ -101,10 +101,19 @@ func (e *encoder) job(body Body) bool {
 		e.intOmit(`,"priority":`, int64(b.Priority))
 		e.int(`,"run_ns":`, int64(b.Run))
 		e.strOmit(`,"outcome":`, b.Outcome)
+		e.intOmit(`,"gang":`, int64(b.Gang))
 	case JobPlaced:
 		e.str(`,"job":`, b.Job)
 	case JobStart:
 		e.str(`,"job":`, b.Job)
+	case JobSpeed:
+		e.str(`,"job":`, b.Job)
+		e.int(`,"speed_ppm":`, b.Speed)
+		e.int(`,"hardware_ppm":`, b.Hardware)
+		e.int(`,"placement_ppm":`, b.Placement)
+		e.int(`,"sharing_ppm":`, b.Sharing)
+		e.strOmit(`,"layer":`, b.Layer)
+		e.ints(`,"spans":`, b.Spans)
 	case JobRestart:
 		e.str(`,"job":`, b.Job)
 		e.str(`,"pod":`, b.Pod)
@@ -146,6 +155,12 @@ func (e *encoder) rest(body Body) bool {
 		e.str(`,"pool":`, b.Pool)
 		e.str(`,"state":`, b.State)
 		e.int(`,"gpus":`, int64(b.GPUs))
+		e.strs(`,"domains":`, b.Domains)
+	case Topology:
+		e.strs(`,"layers":`, b.Layers)
+	case Partition:
+		e.str(`,"node":`, b.Node)
+		e.slots(`,"slots":`, b.Slots)
 	case API:
 		e.str(`,"verb":`, b.Verb)
 		e.str(`,"obj":`, b.Object)
@@ -204,6 +219,20 @@ func (e *encoder) strs(key string, v []string) {
 	e.b = append(e.b, ']')
 }
 
+func (e *encoder) ints(key string, v []int) {
+	if len(v) == 0 {
+		return
+	}
+	e.b = append(e.b, key...)
+	sep := byte('[')
+	for _, n := range v {
+		e.b = append(e.b, sep)
+		e.b = strconv.AppendInt(e.b, int64(n), 10)
+		sep = ','
+	}
+	e.b = append(e.b, ']')
+}
+
 func (e *encoder) dict(key string, v map[string]string) {
 	if len(v) == 0 {
 		return
@@ -231,6 +260,9 @@ func (e *encoder) slots(key string, v []Slot) {
 		e.int(`{"gpu":`, int64(v[i].Index))
 		e.intOmit(`,"replica":`, int64(v[i].Replica))
 		e.int(`,"milli":`, int64(v[i].Share))
+		e.strOmit(`,"profile":`, v[i].Profile)
+		e.intOmit(`,"start":`, int64(v[i].Start))
+		e.intOmit(`,"slices":`, int64(v[i].Slices))
 		e.b = append(e.b, '}')
 		sep = ','
 	}

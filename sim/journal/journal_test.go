@@ -24,7 +24,8 @@ import (
 )
 
 // bodies lists every kind of body once. TestEveryKindListed keeps it complete.
-var bodies = []Body{Run{}, Pool{}, Node{}, JobSubmit{}, JobPlaced{}, JobStart{}, JobRestart{}, JobEnd{}, PodCreate{},
+var bodies = []Body{Run{}, Pool{}, Topology{}, Node{}, Partition{}, JobSubmit{}, JobPlaced{}, JobStart{}, JobSpeed{},
+	JobRestart{}, JobEnd{}, PodCreate{},
 	Attempt{}, Preempt{}, PodBind{}, PodAssign{}, PodStart{}, PodTerminate{}, PodEnd{}, PodRelease{}, PodDelete{},
 	API{}, Warn{}, End{}}
 

@@ -41,6 +41,12 @@ type Pool struct {
 	ResourceName string `json:"resource,omitempty"` // extended resource, e.g. nvidia.com/gpu
 }
 
+// Topology names the layers of the cluster's topology, coarse to fine, e.g. zone, spine, leaf, nvlink. It precedes the
+// nodes. A run without it knows nothing of where nodes stand.
+type Topology struct {
+	Layers []string `json:"layers,omitempty"`
+}
+
 // Node states.
 const (
 	NodeUp      = "up"      // schedulable capacity
@@ -54,6 +60,15 @@ type Node struct {
 	Pool  string `json:"pool"`
 	State string `json:"state"`
 	GPUs  int    `json:"gpus"` // physical GPUs
+	// Domains are the names of the node's domains, one for each of Topology's layers; "" where it is in none.
+	Domains []string `json:"domains,omitempty"`
+}
+
+// Partition says into which slots the GPUs of a node are divided from now on. Without one a GPU is whole, or divided
+// into the equal replicas of its pool, or partitioned at need (dynamic MIG), which its owners' slots tell.
+type Partition struct {
+	Node  string `json:"node"`
+	Slots []Slot `json:"slots,omitempty"` // by GPU and first slice
 }
 
 // JobSubmit announces a job.
@@ -68,6 +83,7 @@ type JobSubmit struct {
 	Priority  int32          `json:"priority,omitempty"`
 	Run       units.Duration `json:"run_ns"`            // length of the work; 0 = until the run ends
 	Outcome   string         `json:"outcome,omitempty"` // what the trace says will happen: succeeded, failed, killed
+	Gang      int            `json:"gang,omitempty"`    // pods that must be placed together; 0 = each alone
 }
 
 // JobPlaced says that each of the job's pods has now been bound once. One of them may have been lost again since.
@@ -78,6 +94,24 @@ type JobPlaced struct {
 // JobStart says that each of the job's pods has now run once.
 type JobStart struct {
 	Job string `json:"job"`
+}
+
+// JobSpeed says how fast the job's work goes from now on, and why. It follows the job's start, and comes again whenever
+// the speed changes. The speed is that of the work as the trace or the model describes it: 1,000,000 is the best
+// placement this cluster has for the job, alone, on the GPU it was described for.
+type JobSpeed struct {
+	Job   string `json:"job"`
+	Speed int64  `json:"speed_ppm"` // the product of the three factors below
+	// Hardware is the factor of the GPUs the job landed on, against those it was described for.
+	Hardware int64 `json:"hardware_ppm"`
+	// Placement is the factor of where its pods stand to each other; ≤ 1,000,000.
+	Placement int64 `json:"placement_ppm"`
+	// Sharing is the factor of others on the same links and GPUs; ≤ 1,000,000.
+	Sharing int64 `json:"sharing_ppm"`
+	// Layer is the finest layer of the topology of which one domain holds the whole job; "" when none does.
+	Layer string `json:"layer,omitempty"`
+	// Spans counts the job's domains, one number for each of Topology's layers.
+	Spans []int `json:"spans,omitempty"`
 }
 
 // JobRestart says that a pod of the job was lost and will be made again.
@@ -150,11 +184,16 @@ type PodBind struct {
 	Node string `json:"node"`
 }
 
-// Slot is one allocatable unit of a node: replica Replica of physical GPU Index. Whole GPUs have replica 0.
+// Slot is one allocatable unit of a node: replica Replica of physical GPU Index, or of a MIG instance of it. Whole GPUs
+// have replica 0 and no profile.
 type Slot struct {
 	Index   int            `json:"gpu"`
 	Replica int            `json:"replica,omitempty"`
 	Share   units.MilliGPU `json:"milli"`
+	// Profile is the MIG profile, e.g. 3g.40gb. The instance occupies the memory slices Start … Start+Slices-1.
+	Profile string `json:"profile,omitempty"`
+	Start   int    `json:"start,omitempty"`
+	Slices  int    `json:"slices,omitempty"`
 }
 
 // PodAssign gives devices to a pod; they are its own until PodRelease.
@@ -222,10 +261,13 @@ type End struct {
 
 func (Run) Kind() string          { return "run" }
 func (Pool) Kind() string         { return "pool" }
+func (Topology) Kind() string     { return "topology" }
 func (Node) Kind() string         { return "node" }
+func (Partition) Kind() string    { return "partition" }
 func (JobSubmit) Kind() string    { return "job.submit" }
 func (JobPlaced) Kind() string    { return "job.placed" }
 func (JobStart) Kind() string     { return "job.start" }
+func (JobSpeed) Kind() string     { return "job.speed" }
 func (JobRestart) Kind() string   { return "job.restart" }
 func (JobEnd) Kind() string       { return "job.end" }
 func (PodCreate) Kind() string    { return "pod.create" }
