@@ -122,7 +122,10 @@ func reference(t *testing.T, at units.Time, b Body) string {
 		t.Fatal(err)
 	}
 	fields := strings.TrimSuffix(strings.TrimPrefix(buf.String(), "{"), "}\n")
-	return fmt.Sprintf("{\"t\":%d,\"k\":%q,%s}\n", at, b.Kind(), fields)
+	if fields != "" {
+		fields = "," + fields
+	}
+	return fmt.Sprintf("{\"t\":%d,\"k\":%q%s}\n", at, b.Kind(), fields)
 }
 
 func TestEncoderEqualsEncodingJSON(t *testing.T) {
