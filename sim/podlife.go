@@ -67,7 +67,12 @@ func (c *cluster) DeletePod(p *workload.Pod, reason string) {
 
 // SetWork says what the pod's containers do from now on.
 func (c *cluster) SetWork(p *workload.Pod, w workload.Work) {
-	c.work[p.Key()] = physics{w, hiddenAnnotations(w)}
+	key := p.Key()
+	length := w.Left.String()
+	if c.work[key].Ends { // its stage waits: a length would count from when it began to
+		length = c.engine.Clock().Add(w.Left).UTC().Format(time.RFC3339Nano)
+	}
+	c.work[key] = physics{w, hiddenAnnotations(w, length)}
 	if obj, err := c.store.Get(podsResource, p.Job.Namespace, p.Name); err == nil {
 		c.kubelet.Reevaluate(obj)
 	}
@@ -79,12 +84,13 @@ type physics struct {
 	hidden map[string]string // never changed
 }
 
-// hiddenAnnotations are the physics of a pod that its stages see and no controller does.
-func hiddenAnnotations(w workload.Work) map[string]string {
+// hiddenAnnotations are the physics of a pod that its stages see and no controller does. The length of the work is a
+// duration from when its stage begins to wait, or an instant.
+func hiddenAnnotations(w workload.Work, length string) map[string]string {
 	if !w.Ends {
 		return nil
 	}
-	a := map[string]string{kwok.AnnotationCompleteDelay: w.Left.String()}
+	a := map[string]string{kwok.AnnotationCompleteDelay: length}
 	if w.Outcome == journal.Failed {
 		a[kwok.AnnotationCompleteOutcome] = "failed"
 	}

@@ -23,9 +23,12 @@ type Pod struct {
 
 	job     *job
 	started bool
-	since   units.Time // start of the current stretch of work
 	working bool
 	gone    bool // ended or being deleted by us: nothing that happens to it matters to the job any more
+
+	team  *Team          // it works in; nil while it does not
+	since units.Time     // start of the current stretch of one speed
+	done  units.Duration // work of the stretches before, since it began
 }
 
 // Key returns namespace/name.
@@ -56,6 +59,8 @@ type Params struct {
 	Cluster Cluster
 	Record  func(journal.Body)
 	Pods    plan.Pods
+	// Physics says how fast work goes. nil: as fast as the trace says.
+	Physics Physics
 }
 
 // Tracker holds all live jobs. Finished ones leave no trace in memory.
@@ -152,36 +157,20 @@ func (t *Tracker) PodStarted(p *Pod) {
 		}
 	}
 	if !t.p.Pods.StartTogether {
-		t.work(p)
+		t.begin(j, p)
 		return
 	}
+	var team []*Pod
 	for _, q := range j.pods {
-		if q == nil || !q.started || q.gone {
+		switch {
+		case q == nil: // done already
+		case !q.started || q.gone:
 			return // the barrier: someone is missing
+		default:
+			team = append(team, q)
 		}
 	}
-	for _, q := range j.pods {
-		t.work(q)
-	}
-}
-
-// work lets the pod's containers do the rest of the job's work.
-func (t *Tracker) work(p *Pod) {
-	j := p.job
-	p.working, p.since = true, t.p.Engine.Now()
-	if j.Forever {
-		return
-	}
-	left := max(j.Run-j.saved[p.Index], 0)
-	if j.Outcome != journal.Killed {
-		t.p.Cluster.SetWork(p, Work{Ends: true, Left: left, Outcome: j.Outcome})
-		return
-	}
-	// A kill comes from outside the containers: the user deletes the job when the first pod's time has come.
-	if at := p.since.Add(left); j.kill == nil || !j.kill.Pending() || at < j.kill.At() {
-		t.p.Engine.Cancel(j.kill)
-		j.kill = t.p.Engine.At(at, engine.PhaseRelease, "kill "+j.Name, func() { t.end(j, journal.Killed, "") })
-	}
+	t.begin(j, team...)
 }
 
 // PodEnded says that the pod's containers have stopped by themselves: phase is Succeeded or Failed.
@@ -193,12 +182,14 @@ func (t *Tracker) PodEnded(p *Pod, phase, reason string) {
 	case phase == "Succeeded":
 		j := p.job
 		p.gone = true
+		t.leave(p)
 		j.pods[p.Index] = nil
 		if j.left--; j.left == 0 {
 			t.end(j, journal.Succeeded, "")
 		}
 	case reason == "":
 		p.gone = true
+		t.leave(p)
 		p.job.pods[p.Index] = nil
 		t.end(p.job, journal.Failed, "")
 	default: // the kubelet refused it, the node failed: not the work's own end
@@ -236,14 +227,18 @@ func (t *Tracker) lost(p *Pod, reason string) {
 			}
 		}
 	}
+	speed := int64(FullSpeed)
+	if p.team != nil {
+		speed = p.team.speed
+	}
+	t.leave(p)
 	var lost units.Duration
 	for _, q := range members {
-		lost = max(lost, t.rewind(q))
+		lost = max(lost, scaleUp(t.rewind(q), FullSpeed, speed))
 		if q != p {
 			t.p.Cluster.SetWork(q, Work{})
 		}
 	}
-	t.p.Engine.Cancel(j.kill)
 	rec := journal.JobRestart{Job: j.Name, Pod: p.Key(), Reason: reason, Lost: lost, GPUs: gpus}
 	if t.p.Pods.Restart == plan.RestartNever {
 		t.p.Record(rec)
@@ -254,7 +249,7 @@ func (t *Tracker) lost(p *Pod, reason string) {
 	j.restarts[p.Index]++
 	rec.New = fmt.Sprintf("%s/%s-%d-r%d", j.Namespace, j.Name, p.Index, j.restarts[p.Index])
 	t.p.Record(rec)
-	t.rearmKill(j)
+	t.kill(j)
 	// The replacement is a new write to the API: an event of its own, after whatever reported the loss.
 	t.p.Engine.After(0, engine.PhaseArrive, "restart "+j.Name, func() {
 		if j.ended {
@@ -264,37 +259,6 @@ func (t *Tracker) lost(p *Pod, reason string) {
 			t.end(j, journal.Killed, "replacement refused: "+err.Error())
 		}
 	})
-}
-
-// rearmKill sets the kill timer for the members that still work after one was lost.
-func (t *Tracker) rearmKill(j *job) {
-	if j.Outcome != journal.Killed || j.Forever {
-		return
-	}
-	for _, q := range j.pods {
-		if q == nil || !q.working || q.gone {
-			continue
-		}
-		at := max(q.since.Add(max(j.Run-j.saved[q.Index], 0)), t.p.Engine.Now())
-		if !j.kill.Pending() || at < j.kill.At() {
-			t.p.Engine.Cancel(j.kill)
-			j.kill = t.p.Engine.At(at, engine.PhaseRelease, "kill "+j.Name, func() { t.end(j, journal.Killed, "") })
-		}
-	}
-}
-
-// rewind stops the pod's work, keeps what a checkpoint saved and returns what is lost.
-func (t *Tracker) rewind(p *Pod) units.Duration {
-	if !p.working {
-		return 0
-	}
-	p.working = false
-	j := p.job
-	progress := j.saved[p.Index] + t.p.Engine.Now().Sub(p.since)
-	if c := t.p.Pods.CheckpointInterval; c > 0 {
-		j.saved[p.Index] = max(j.saved[p.Index], progress/c*c)
-	}
-	return progress - j.saved[p.Index]
 }
 
 // end closes the job and deletes the pods that are still there.
@@ -312,6 +276,7 @@ func (t *Tracker) end(j *job, outcome, reason string) {
 			continue
 		}
 		p.gone = true
+		t.leave(p)
 		j.pods[i] = nil
 		t.p.Cluster.DeletePod(p, why)
 	}

@@ -22,7 +22,26 @@ type bench struct {
 	t      *Tracker
 	refuse bool
 	timers map[*Pod]*engine.Event
+	teams  map[string]*Team // by first pod
+	paces  map[string]pace  // by job
 }
+
+type pace struct {
+	prepare units.Duration
+	speed   int64
+}
+
+// Begin implements Physics.
+func (b *bench) Begin(t *Team) (units.Duration, int64) {
+	p := t.Pods[0]
+	b.printf("begin  %s with %d pods, %s saved, restart %v", p.Name, len(t.Pods), t.Saved, t.Restart)
+	b.teams[p.Name] = t
+	pace := b.paces[p.Job.Name]
+	return pace.prepare, pace.speed
+}
+
+// End implements Physics.
+func (b *bench) End(t *Team) { b.printf("stop   %s", t.Pods[0].Name) }
 
 func (b *bench) printf(format string, args ...any) {
 	fmt.Fprintf(&b.out, "%s  %s\n", b.e.Now(), fmt.Sprintf(format, args...))
@@ -108,7 +127,11 @@ func script(d *datadriven.TestData) (string, error) {
 				return err
 			}
 		}
-		b.t = New(Params{Engine: e, Cluster: b, Record: b.record, Pods: pods})
+		params := Params{Engine: e, Cluster: b, Record: b.record, Pods: pods}
+		if d.HasArg("physics") {
+			params.Physics, b.teams, b.paces = b, map[string]*Team{}, map[string]pace{}
+		}
+		b.t = New(params)
 		for _, line := range strings.Split(d.Input, "\n") {
 			if err := b.schedule(strings.Fields(line)); err != nil {
 				return fmt.Errorf("%s: %w", line, err)
@@ -146,6 +169,10 @@ func (b *bench) schedule(f []string) error {
 		"gone":   func() { b.t.PodGone(pod(), f[3]) },
 		"reject": func() { b.t.PodEnded(pod(), "Failed", f[3]) },
 		"drop":   func() { b.t.Drop(pod(), "does not fit") },
+		"speed": func() {
+			n, _ := strconv.ParseInt(f[3], 10, 64)
+			b.t.SetSpeed(b.teams[f[2]], n)
+		},
 	}
 	fn, ok := actions[f[1]]
 	if !ok {
@@ -158,7 +185,7 @@ func (b *bench) schedule(f []string) error {
 // submit reads "<name> pods=<n> run=<d> [outcome=…]".
 func (b *bench) submit(f []string) {
 	j := plan.Job{Name: f[0], Namespace: "ns", Outcome: journal.Succeeded}
-	n := 1
+	n, p := 1, pace{speed: FullSpeed}
 	for _, a := range f[1:] {
 		k, v, _ := strings.Cut(a, "=")
 		switch k {
@@ -170,7 +197,14 @@ func (b *bench) submit(f []string) {
 			j.Outcome = v
 		case "forever":
 			j.Forever = true
+		case "speed":
+			p.speed, _ = strconv.ParseInt(v, 10, 64)
+		case "prepare":
+			p.prepare, _ = time.ParseDuration(v)
 		}
+	}
+	if b.paces != nil {
+		b.paces[j.Name] = p
 	}
 	for range n {
 		j.Pods = append(j.Pods, plan.Pod{Slots: 1, GPUs: units.GPU})
