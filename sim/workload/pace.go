@@ -122,8 +122,8 @@ func (t *Tracker) work(p *Pod) {
 	t.p.Cluster.SetWork(p, Work{Ends: true, Left: t.due(p).Sub(t.p.Engine.Now()), Outcome: j.Outcome})
 }
 
-// kill sets the timer of a job that is killed in the end. A kill comes from outside the containers: the user deletes the
-// job when the first pod's time has come.
+// kill sets the timer of a job that is killed in the end. A kill comes from outside the containers: the user deletes
+// the job when the first pod's time has come.
 func (t *Tracker) kill(j *job) {
 	if j.Forever || j.Outcome != journal.Killed || j.ended {
 		return
