@@ -3,10 +3,10 @@
 //
 // # Formula
 //
-// A flow is one team of pods. Running at full speed it asks for Demand on each link of its own, averaged over a step of
-// its work, and its speed falls with what it gets: at speed x it carries x × Demand on every one of its links. Links are
-// divided by weighted max-min fairness: the rate per unit of weight (a NIC, a process) grows equally for all flows until
-// a flow has all it asks for, or a link of its own is full. So
+// A flow is one team of pods. Running at full speed it asks for Demand on each link of its own, averaged over a step
+// of its work, and its speed falls with what it gets: at speed x it carries x × Demand on every one of its links. Links
+// are divided by weighted max-min fairness: the rate per unit of weight (a NIC, a process) grows equally for all flows
+// until a flow has all it asks for, or a link of its own is full. So
 //
 //   - on every link Σ x × Demand ≤ Capacity,
 //   - nobody's speed can be raised without lowering that of one whose rate per weight is no higher.
@@ -17,8 +17,8 @@
 // # What it leaves out
 //
 // Demand is an average over a step. Two jobs whose bursts of communication meet slow each other more than the model
-// says, two that alternate by luck or by design less. Adaptive routing is taken to be perfect: a domain's uplinks are one
-// link. No error was measured: no public data set of contended training runs was found.
+// says, two that alternate by luck or by design less. Adaptive routing is taken to be perfect: a domain's uplinks are
+// one link. No error was measured: no public data set of contended training runs was found.
 package contention
 
 import (
@@ -220,6 +220,9 @@ func (n *Network) divide(flows []*Flow, links []LinkID) {
 			if !f.fixed && (f.most <= level || n.bound(f, level)) {
 				stop = append(stop, f)
 			}
+		}
+		if len(stop) == 0 { // the level's rounding: nobody can have more than it
+			stop = slices.DeleteFunc(slices.Clone(flows), func(f *Flow) bool { return f.fixed })
 		}
 		for _, f := range stop {
 			f.rate, f.fixed = min(f.most, level), true
