@@ -49,6 +49,7 @@ type Fold struct {
 	sizes   group[units.MilliGPU, *size]
 	noJob   *tenant // of pods without job that own devices; nil until there is one
 
+	profiles profiles
 	led      ledger
 	series   series
 	heat     heatScale
@@ -67,7 +68,7 @@ func New(opt Options) *Fold {
 		opt: opt, byPool: map[string]*pool{}, nodes: map[string]*node{}, jobs: map[string]*job{},
 		pods: map[string]*pod{}, retired: map[uint64]struct{}{},
 		tenants: newGroup[string, *tenant](), sizes: newGroup[units.MilliGPU, *size](),
-		verdicts: newVerdicts(), warns: newWarnings(),
+		profiles: newProfiles(), verdicts: newVerdicts(), warns: newWarnings(),
 	}
 	f.sched.ByPlugin = map[string]int64{}
 	return f
@@ -122,7 +123,9 @@ func (f *Fold) append(at units.Time, b journal.Body) error {
 		if f.end == "" {
 			return errors.New("an end record without reason")
 		}
-	case journal.Topology, journal.Partition, journal.JobSpeed: // told in the journal only
+	case journal.Partition:
+		return f.partition(b)
+	case journal.Topology, journal.JobSpeed: // told in the journal only
 	case journal.API: // the account is of jobs and devices; API writes are for explanations and audits
 	default:
 		return fmt.Errorf("unknown body %T", b)

@@ -25,11 +25,8 @@ type node struct {
 	state string
 	gpus  int
 	peak  int // most GPUs it had
-	// owners holds the owner of each slot, index = GPU × slots per GPU + replica; shares the milli-GPUs owned of each
-	// GPU. Both are made at the first assignment.
-	owners []*pod
-	shares []units.MilliGPU
-	owned  units.MilliGPU
+	devices
+	owned units.MilliGPU
 
 	last                                 units.Time // books are settled up to here
 	capT, usedT, idleT, downT, existence units.Integral
@@ -78,30 +75,14 @@ func (f *Fold) setNode(b journal.Node) error {
 	if b.State != journal.NodeRemoved {
 		n.peak = max(n.peak, b.GPUs)
 	}
-	if err := n.resize(); err != nil {
+	if n.state == journal.NodeRemoved {
+		n.offers = nil
+	} else if err := n.resize(); err != nil {
 		return err
 	}
 	f.count(n, 1)
 	p.nodesPeak = max(p.nodesPeak, p.nodes)
 	p.devicePeak = max(p.devicePeak, p.devices)
-	return nil
-}
-
-// resize fits the slot books to the number of GPUs. A GPU may not vanish under its owner.
-func (n *node) resize() error {
-	if n.owners == nil || n.state == journal.NodeRemoved { // its pods release what is left of it
-		return nil
-	}
-	per := n.pool.slotsPerGPU()
-	for i := n.gpus * per; i < len(n.owners); i++ {
-		if o := n.owners[i]; o != nil {
-			return fmt.Errorf("node %s shrinks to %d GPUs while pod %s owns GPU %d", n.name, n.gpus, o.name, i/per)
-		}
-	}
-	owners, shares := make([]*pod, n.gpus*per), make([]units.MilliGPU, n.gpus)
-	copy(owners, n.owners)
-	copy(shares, n.shares)
-	n.owners, n.shares = owners, shares
 	return nil
 }
 
@@ -146,20 +127,6 @@ func (f *Fold) settleNode(n *node) {
 	n.last = f.now
 }
 
-// settleOwners books the device time of the pods on a node whose state is about to change.
-func (f *Fold) settleOwners(n *node) {
-	var last *pod
-	for _, o := range n.owners {
-		if o != nil && o != last {
-			f.settleOwned(o)
-			last = o
-		}
-	}
-}
-
-// slot is an owned slot, kept small: a pod keeps its slots for its row.
-type slot struct{ gpu, replica, milli int32 }
-
 // assign gives the slots to the pod; they must exist and be free.
 func (f *Fold) assign(p *pod, b journal.PodAssign) error {
 	n := p.node
@@ -169,29 +136,18 @@ func (f *Fold) assign(p *pod, b journal.PodAssign) error {
 	if len(b.Slots) == 0 {
 		return nil
 	}
-	per := n.pool.slotsPerGPU()
-	if n.owners == nil {
-		n.owners, n.shares = make([]*pod, n.gpus*per), make([]units.MilliGPU, n.gpus)
-	}
 	f.settleNode(n)
 	p.slots = make([]slot, len(b.Slots))
-	for i, s := range b.Slots {
-		if s.Index < 0 || s.Index >= n.gpus || s.Replica < 0 || s.Replica >= per {
-			return fmt.Errorf("pod %s is assigned slot %d/%d of node %s, which has %d GPUs of %d slots",
-				p.name, s.Index, s.Replica, n.name, n.gpus, per)
+	for i, js := range b.Slots {
+		s, err := f.slot(n, js)
+		if err != nil {
+			return fmt.Errorf("pod %s is assigned devices: %w", p.name, err)
 		}
-		if o := n.owners[s.Index*per+s.Replica]; o != nil {
-			return fmt.Errorf("pod %s is assigned slot %d/%d of node %s, which pod %s owns",
-				p.name, s.Index, s.Replica, n.name, o.name)
+		if err := n.own(s, p, f.profiles.names); err != nil {
+			return err
 		}
-		if n.shares[s.Index]+s.Share > units.GPU || s.Share <= 0 {
-			return fmt.Errorf("pod %s is assigned %d milli-GPU of GPU %d of node %s, of which %d are owned",
-				p.name, s.Share, s.Index, n.name, n.shares[s.Index])
-		}
-		n.owners[s.Index*per+s.Replica] = p
-		n.shares[s.Index] += s.Share
-		p.owned += s.Share
-		p.slots[i] = slot{int32(s.Index), int32(s.Replica), int32(s.Share)}
+		p.owned += js.Share
+		p.slots[i] = s
 	}
 	p.ownedSince = f.now
 	n.owned += p.owned
@@ -209,15 +165,10 @@ func (f *Fold) release(p *pod) error {
 	n := p.node
 	f.settleNode(n)
 	f.settleOwned(p)
-	per := n.pool.slotsPerGPU()
 	for _, s := range p.slots {
-		i := int(s.gpu)*per + int(s.replica)
-		if n.owners[i] != p {
-			return fmt.Errorf("pod %s releases slot %d/%d of node %s, which it does not own",
-				p.name, s.gpu, s.replica, n.name)
+		if err := n.disown(s, p, f.profiles.names); err != nil {
+			return err
 		}
-		n.owners[i] = nil
-		n.shares[s.gpu] -= units.MilliGPU(s.milli)
 	}
 	n.owned -= p.owned
 	if n.state == journal.NodeUp {

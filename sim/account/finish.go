@@ -68,7 +68,7 @@ func (f *Fold) closePods() error {
 			}
 		}
 		if f.opt.OnPod != nil {
-			if err := f.opt.OnPod(p.row()); err != nil {
+			if err := f.opt.OnPod(f.podRow(p)); err != nil {
 				return err
 			}
 		}

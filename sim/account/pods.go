@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -331,7 +332,7 @@ func (f *Fold) retirePod(p *pod) error {
 	f.retired[nameHash(p.name)] = struct{}{}
 	f.left = append(f.left, p)
 	if f.opt.OnPod != nil {
-		if err := f.opt.OnPod(p.row()); err != nil {
+		if err := f.opt.OnPod(f.podRow(p)); err != nil {
 			return err
 		}
 	}
@@ -351,9 +352,9 @@ func nameHash(name string) uint64 {
 	return h.Sum64()
 }
 
-// row returns the pod's row as of now.
-func (p *pod) row() result.PodRow {
-	row := result.PodRow{Pod: p.name, GPUs: p.gpus.GPUs(), Slots: slotList(p), Phase: p.phase, Attempts: p.attempts,
+// podRow returns the pod's row as of now.
+func (f *Fold) podRow(p *pod) result.PodRow {
+	row := result.PodRow{Pod: p.name, GPUs: p.gpus.GPUs(), Slots: slotList(p, f.profiles.names), Phase: p.phase, Attempts: p.attempts,
 		CreatedSeconds: p.created.Seconds(), BoundSeconds: instant(p.bound), StartSeconds: instant(p.start),
 		EndSeconds: instant(p.end), LastMessage: p.message}
 	if p.job != nil {
@@ -371,17 +372,14 @@ func (p *pod) row() result.PodRow {
 	return row
 }
 
-// slotList writes slots as "0,1,2", or "0/3" for replica 3 of GPU 0 on nodes with several slots a GPU.
-func slotList(p *pod) string {
+// slotList writes slots as "0,1,2", "0/3" for replica 3 of GPU 0 where GPUs are shared, and "0:3g.40gb@4" for the MIG
+// instance of GPU 0 that begins at memory slice 4, with its replica where that is not 0.
+func slotList(p *pod, profiles []string) string {
 	if len(p.slots) == 0 {
 		return ""
 	}
-	slots := slices.Clone(p.slots)
-	slices.SortFunc(slots, func(a, b slot) int {
-		if a.gpu != b.gpu {
-			return int(a.gpu - b.gpu)
-		}
-		return int(a.replica - b.replica)
+	slots := slices.SortedFunc(slices.Values(p.slots), func(a, b slot) int {
+		return cmp.Or(cmp.Compare(a.gpu, b.gpu), cmp.Compare(a.start, b.start), cmp.Compare(a.replica, b.replica))
 	})
 	var b strings.Builder
 	for i, s := range slots {
@@ -389,7 +387,11 @@ func slotList(p *pod) string {
 			b.WriteByte(',')
 		}
 		b.WriteString(strconv.Itoa(int(s.gpu)))
-		if p.node.pool.slotsPerGPU() > 1 {
+		if s.profile != 0 {
+			b.WriteString(":" + profiles[s.profile] + "@" + strconv.Itoa(int(s.start)))
+		}
+		if s.profile != 0 && s.replica > 0 ||
+			s.profile == 0 && (p.node.pool.slotsPerGPU() > 1 || s.milli < int32(units.GPU)) {
 			b.WriteString("/" + strconv.Itoa(int(s.replica)))
 		}
 	}

@@ -17,7 +17,8 @@ import (
 )
 
 // TestScripts runs the scripts of testdata: records in, ledger out. A line is an instant, a kind and fields by their
-// names in the file, with spans as durations, GPUs in thousandths and slots as 0,1 or 0/2:333 (replica, share):
+// names in the file, with spans as durations, GPUs in thousandths and slots as 0,1 or 0/2:333 (replica, share) or
+// 0/1g.10gb@3+1:142 (MIG profile, first slice, slices, share), with a replica as 0/1g.10gb@3+1/2:47:
 //
 //	1m pod.assign pod=default/a node=n0 slots=0,1
 //
@@ -108,6 +109,11 @@ func jsonValue(key, value string) string {
 			}
 			gpu, replica, _ := strings.Cut(place, "/")
 			part := `{"gpu":` + gpu
+			if profile, rest, ok := strings.Cut(replica, "@"); ok {
+				rest, replica, _ = strings.Cut(rest, "/")
+				start, slices, _ := strings.Cut(rest, "+")
+				part += `,"profile":"` + profile + `","start":` + start + `,"slices":` + slices
+			}
 			if replica != "" {
 				part += `,"replica":` + replica
 			}

@@ -261,7 +261,7 @@ type PodRow struct {
 	Job            string   `parquet:"job"`
 	Node           string   `parquet:"node,dict"`
 	GPUs           float64  `parquet:"gpus"`
-	Slots          string   `parquet:"slots,dict"` // e.g. "0,1,2" or "0/3" for replica 3 of GPU 0
+	Slots          string   `parquet:"slots,dict"` // as 0,1,2 or 0/3 (replica) or 0:3g.40gb@4 (MIG)
 	Phase          string   `parquet:"phase,dict"`
 	Attempts       int32    `parquet:"attempts"`
 	CreatedSeconds float64  `parquet:"created_seconds"`
