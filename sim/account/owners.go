@@ -15,8 +15,8 @@ type slot struct {
 	start, slices       uint8 // memory slices of the MIG instance
 }
 
-// slicesMax bounds the memory slices of a GPU, so that a set of them is a word. NVIDIA's GPUs have at most 8 (NVIDIA MIG
-// User Guide, Supported MIG Profiles).
+// slicesMax bounds the memory slices of a GPU, so that a set of them is a word. NVIDIA's GPUs have at most 8 (MIG User
+// Guide, Supported MIG Profiles).
 const slicesMax = 64
 
 // mask returns the memory slices the slot occupies, as a set.

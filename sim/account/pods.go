@@ -355,8 +355,8 @@ func nameHash(name string) uint64 {
 // podRow returns the pod's row as of now.
 func (f *Fold) podRow(p *pod) result.PodRow {
 	row := result.PodRow{Pod: p.name, GPUs: p.gpus.GPUs(), Slots: slotList(p, f.profiles.names), Phase: p.phase,
-		Attempts: p.attempts, CreatedSeconds: p.created.Seconds(), BoundSeconds: instant(p.bound), StartSeconds: instant(p.start),
-		EndSeconds: instant(p.end), LastMessage: p.message}
+		Attempts: p.attempts, CreatedSeconds: p.created.Seconds(), BoundSeconds: instant(p.bound),
+		StartSeconds: instant(p.start), EndSeconds: instant(p.end), LastMessage: p.message}
 	if p.job != nil {
 		row.Job = p.job.Job
 	}
