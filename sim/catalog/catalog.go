@@ -1,6 +1,6 @@
 // Package catalog holds what is known of GPUs, their prices and energy: embedded YAML, every figure with its unit,
 // source, date and confidence. A new entry is YAML alone, here or in a file of the user; figures that are not known
-// are absent, never guessed.
+// are absent with the reason, never guessed.
 package catalog
 
 import (
@@ -19,41 +19,6 @@ const (
 	Reserved1Y = "reserved-1y"
 	Reserved3Y = "reserved-3y"
 )
-
-// Figure is a number with its provenance.
-type Figure struct {
-	Value      float64
-	Source     string // document, commit or page, with its date: "AWS EC2 on-demand …, 2026-07-20"
-	Date       string // YYYY, YYYY-MM or YYYY-MM-DD
-	Confidence string // high, medium or low
-	Note       string
-}
-
-// String gives the source of the figure for people.
-func (f Figure) String() string {
-	s := fmt.Sprintf("%s; confidence %s", f.Source, f.Confidence)
-	if f.Note != "" {
-		s += " (" + f.Note + ")"
-	}
-	return s
-}
-
-// GPU is a model of accelerator. Figures that are not known are nil.
-type GPU struct {
-	Key     string // lower-case name, unique in the catalogue
-	Vendor  string // nvidia, amd, intel or undisclosed
-	Product string // value of the product label that the vendor's feature discovery sets
-	Family  string
-	Aliases []string
-	// Resource is the extended resource a device plugin offers it as, e.g. nvidia.com/gpu.
-	Resource string
-	// Undisclosed marks a model that the publisher of a trace masked; see Note.
-	Undisclosed bool
-	Note        string
-	MemoryMiB   *Figure
-	TDPWatts    *Figure
-	IdleWatts   *Figure
-}
 
 // Price is a list price of one GPU for one hour, its share of the instance included.
 type Price struct {
