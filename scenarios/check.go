@@ -38,6 +38,7 @@ func (s *Scenario) check() {
 	s.checkTrace()
 	s.checkSharing()
 	s.checkWorkload()
+	s.checkGangs()
 	s.checkSubmit()
 	s.checkProfiles()
 	s.checkPriorities()

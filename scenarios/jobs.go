@@ -141,6 +141,7 @@ func (j *jobs) job(t *traces.Job) (plan.Job, error) {
 	}
 	var err error
 	job.Pods, err = j.pods(t, base)
+	job.Gang = j.gang(t, len(job.Pods))
 	return job, err
 }
 

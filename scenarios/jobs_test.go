@@ -87,6 +87,9 @@ func printJobs(jobs []plan.Job) string {
 		for _, r := range j.Require {
 			fmt.Fprintf(&b, " %s in %s", r.Key, strings.Join(r.Values, ","))
 		}
+		if g := j.Gang; g != nil {
+			fmt.Fprintf(&b, " gang of %d, all %v, loss %s, in one %q", g.Min, g.DisruptAll, g.OnLoss, g.TopologyKey)
+		}
 		b.WriteString("\n")
 		for _, p := range j.Pods {
 			fmt.Fprintf(&b, "  %dm %dMi %d × %s = %d\n", p.CPUMilli, p.MemoryMiB, p.Slots, p.Resource, p.GPUs)

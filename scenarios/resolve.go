@@ -28,6 +28,7 @@ func (s *Scenario) complete() {
 	if s.Workload.MaxGPUsPerPod == 0 {
 		s.Workload.MaxGPUsPerPod = max(s.gpusPerNodeMax(), 1)
 	}
+	s.completeGangs()
 	if s.Report.Title == "" {
 		s.Report.Title = s.Name
 	}

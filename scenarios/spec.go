@@ -266,6 +266,8 @@ type Workload struct {
 	Restart Restart `yaml:"restart"`
 	// each: every pod works from its own start. together: a job's work begins when all its pods run.
 	Start string `yaml:"start" enum:"each|together"`
+	// Which jobs are placed as a whole.
+	Gangs Gangs `yaml:"gangs"`
 	// When jobs are submitted.
 	Submit Submit `yaml:"submit"`
 	// Longest time between a pod's deletion and the release of its devices; the built-in stages draw it at random up to
@@ -288,6 +290,7 @@ func (w *Workload) SetDefaults() {
 		// containers stop earlier, so it is the worst case.
 		TerminationGraceSeconds: 30,
 	}
+	w.Gangs.SetDefaults()
 }
 
 // SchedulerRule gives the jobs it matches a scheduler profile. Without tenant and class it matches all.

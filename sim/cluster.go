@@ -98,7 +98,8 @@ func (c *cluster) build() error {
 		return err
 	}
 	c.fleet = fleet.New(nil)
-	c.jobs = workload.New(workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods})
+	c.jobs = workload.New(workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods,
+		Groups: c})
 	c.buildKubelet()
 	if err := c.buildNodes(); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 )
 
 // TestRuns plays small stories and compares what happened, one line a record. A story is one "run" with an argument for
-// each option (gpus of the nodes, grace, horizon, slots, restart=never, pdb, quota, pack) and one line for each job.
+// each option (gpus of the nodes, grace, horizon, slots, restart=never, pdb, quota, pack, gangs=wait|restart|all) and one line for each job.
 // Nodes have as many GPUs as nodes=(…) says; everything is instant but for stories with a grace period.
 func TestRuns(t *testing.T) {
 	datadriven.Walk(t, "testdata/runs", func(t *testing.T, path string) {
@@ -77,6 +77,8 @@ func story(t *testing.T, d *datadriven.TestData) (*plan.Plan, []plan.Job) {
 			p.Horizon = span(t, a.Vals[0])
 		case "restart":
 			p.Pods.Restart = a.Vals[0]
+		case "gangs":
+			p.Scheduler.FeatureGates = map[string]bool{"GenericWorkload": true}
 		case "pdb":
 			p.Manifests = append(p.Manifests, plan.File{Name: "pdb.yaml", Data: []byte(pdb)})
 		case "quota":
@@ -90,6 +92,16 @@ func story(t *testing.T, d *datadriven.TestData) (*plan.Plan, []plan.Job) {
 	var jobs []plan.Job
 	for _, line := range strings.Split(strings.TrimSpace(d.Input), "\n") {
 		jobs = append(jobs, parseJob(t, line, p.Pools[0].SlotsPerGPU))
+	}
+	for i := range jobs {
+		if n := len(jobs[i].Pods); n > 1 && d.HasArg("gangs") {
+			jobs[i].Gang = &plan.Gang{Min: n, OnLoss: plan.LossWait}
+			var how string
+			d.ScanArgs(t, "gangs", &how)
+			if how != plan.LossWait {
+				jobs[i].Gang.OnLoss, jobs[i].Gang.DisruptAll = plan.LossRestart, how == "all"
+			}
+		}
 	}
 	return p, jobs
 }
@@ -111,6 +123,14 @@ func parseJob(t *testing.T, line string, slots int) plan.Job {
 				t.Fatal(err)
 			}
 			j.Pods[0].GPUs = units.MilliGPU(j.Pods[0].Slots * 1000 / slots)
+		case "pods":
+			n := 0
+			if _, err := fmt.Sscan(value, &n); err != nil {
+				t.Fatal(err)
+			}
+			for len(j.Pods) < n {
+				j.Pods = append(j.Pods, j.Pods[0])
+			}
 		case "class":
 			j.PriorityClass = value
 		case "outcome":

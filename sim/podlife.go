@@ -30,6 +30,9 @@ func (c *cluster) CreatePod(p *workload.Pod) error {
 		CPUMilli: p.Spec.CPUMilli, MemoryMiB: p.Spec.MemoryMiB, Resource: p.Spec.Resource, Count: int64(p.Spec.Slots),
 		TerminationGracePeriodSeconds: int64((c.plan.Pods.TerminationGrace + time.Second - 1) / time.Second),
 	}
+	if p.Group != nil {
+		params.Group = p.Group.Name
+	}
 	for _, r := range j.Require {
 		params.Require = append(params.Require, kube.Requirement{Key: r.Key, Values: r.Values})
 	}

@@ -25,6 +25,7 @@ type PodParams struct {
 	Require             []Requirement // required node affinity; all must hold
 	Tolerations         []corev1.Toleration
 	OwnerReferences     []metav1.OwnerReference
+	Group               string // PodGroup of which the pod is a member; "" = none
 	// TerminationGracePeriodSeconds, as in the pod spec. 0 = the containers stop at once.
 	TerminationGracePeriodSeconds int64
 }
@@ -55,6 +56,9 @@ func NewPod(p PodParams) *corev1.Pod {
 			Containers: []corev1.Container{{Name: "work", Image: "work",
 				Resources: corev1.ResourceRequirements{Requests: requests, Limits: limits}}},
 		},
+	}
+	if p.Group != "" {
+		pod.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &p.Group}
 	}
 	if len(p.Require) > 0 {
 		var term corev1.NodeSelectorTerm

@@ -193,6 +193,7 @@ type Job struct {
 	// Require are node label requirements; a pod fits a node only when all hold (required node affinity, one term).
 	Require []Requirement
 	Pods    []Pod // at least one
+	Gang    *Gang // the pods are placed together; nil = each alone
 }
 
 // Requirement asks that a node's label Key has one of Values (node affinity operator In).

@@ -20,6 +20,7 @@ type Pod struct {
 	Index int
 	Spec  plan.Pod
 	Job   *plan.Job
+	Group *Group // of the gang; nil = none
 
 	job     *job
 	started bool
@@ -61,6 +62,8 @@ type Params struct {
 	Pods    plan.Pods
 	// Physics says how fast work goes. nil: as fast as the trace says.
 	Physics Physics
+	// Groups takes the groups of gangs. It is asked for jobs with a gang only.
+	Groups Groups
 }
 
 // Tracker holds all live jobs. Finished ones leave no trace in memory.
@@ -83,6 +86,8 @@ type job struct {
 	restarts  []int
 	kill      *engine.Event
 	ended     bool
+	group     *Group // of the pods that are made now; nil without gang
+	groups    int    // made so far
 }
 
 // New returns an empty tracker.
@@ -106,8 +111,17 @@ func (t *Tracker) Submit(pj plan.Job) {
 		rec.CPUMilli += p.CPUMilli
 		rec.MemoryMiB += p.MemoryMiB
 	}
+	if pj.Gang != nil {
+		rec.Gang = pj.Gang.Min
+	}
 	t.p.Record(rec)
 	t.jobs++
+	if pj.Gang != nil {
+		if err := t.openGroup(j, pj.Gang.Min); err != nil {
+			t.end(j, journal.Rejected, err.Error())
+			return
+		}
+	}
 	for i := range pj.Pods {
 		if err := t.create(j, i); err != nil {
 			t.end(j, journal.Rejected, err.Error())
@@ -117,7 +131,8 @@ func (t *Tracker) Submit(pj plan.Job) {
 }
 
 func (t *Tracker) create(j *job, i int) error {
-	p := &Pod{Name: fmt.Sprintf("%s-%d", j.Name, i), Index: i, Spec: j.Job.Pods[i], Job: &j.Job, job: j}
+	p := &Pod{Name: fmt.Sprintf("%s-%d", j.Name, i), Index: i, Spec: j.Job.Pods[i], Job: &j.Job, Group: j.group,
+		job: j}
 	if r := j.restarts[i]; r > 0 {
 		p.Name += fmt.Sprintf("-r%d", r)
 	}
@@ -127,6 +142,9 @@ func (t *Tracker) create(j *job, i int) error {
 		delete(t.pods, p.Key())
 		j.pods[i] = nil
 		return err
+	}
+	if p.Group != nil {
+		p.Group.pods++
 	}
 	return nil
 }
@@ -156,7 +174,7 @@ func (t *Tracker) PodStarted(p *Pod) {
 			t.p.Record(journal.JobStart{Job: j.Name})
 		}
 	}
-	if !t.p.Pods.StartTogether {
+	if !t.together(j) {
 		t.begin(j, p)
 		return
 	}
@@ -203,6 +221,7 @@ func (t *Tracker) PodGone(p *Pod, reason string) {
 	if !p.gone {
 		t.lost(p, reason)
 	}
+	t.leaveGroup(p)
 }
 
 // PodStopped says that the containers stop because the pod is being deleted by someone else; the work ends here.
@@ -218,7 +237,7 @@ func (t *Tracker) lost(p *Pod, reason string) {
 	p.gone = true
 	members := []*Pod{p}
 	gpus := p.Spec.GPUs
-	if t.p.Pods.StartTogether {
+	if t.together(j) {
 		// The others cannot go on without it: all return to the last saved state and wait.
 		for _, q := range j.pods {
 			if q != nil && q != p && q.working {
@@ -249,6 +268,11 @@ func (t *Tracker) lost(p *Pod, reason string) {
 	j.restarts[p.Index]++
 	rec.New = fmt.Sprintf("%s/%s-%d-r%d", j.Namespace, j.Name, p.Index, j.restarts[p.Index])
 	t.p.Record(rec)
+	if j.Gang != nil && j.Gang.OnLoss == plan.LossRestart {
+		t.restartGang(j, p)
+		return
+	}
+	t.shrink(j)
 	t.kill(j)
 	// The replacement is a new write to the API: an event of its own, after whatever reported the loss.
 	t.p.Engine.After(0, engine.PhaseArrive, "restart "+j.Name, func() {
@@ -280,6 +304,7 @@ func (t *Tracker) end(j *job, outcome, reason string) {
 		j.pods[i] = nil
 		t.p.Cluster.DeletePod(p, why)
 	}
+	t.closeGroup(j)
 }
 
 // Drop ends the job of a pod that the scheduler could not place, when the plan says so.

@@ -52,6 +52,10 @@ func (b *bench) CreatePod(p *Pod) error {
 		b.printf("refuse %s", p.Name)
 		return fmt.Errorf("exceeded quota")
 	}
+	if p.Group != nil {
+		b.printf("create %s in %s", p.Name, p.Group.Name)
+		return nil
+	}
 	b.printf("create %s", p.Name)
 	return nil
 }
@@ -60,6 +64,19 @@ func (b *bench) DeletePod(p *Pod, reason string) {
 	b.printf("delete %s (%s)", p.Name, reason)
 	b.e.Cancel(b.timers[p])
 }
+
+func (b *bench) CreateGroup(g *Group) error {
+	if b.refuse {
+		b.printf("refuse group %s", g.Name)
+		return fmt.Errorf("exceeded quota")
+	}
+	b.printf("group  %s of %d", g.Name, g.Min)
+	return nil
+}
+
+func (b *bench) ShrinkGroup(g *Group) { b.printf("shrink group %s to %d", g.Name, g.Min) }
+
+func (b *bench) DeleteGroup(g *Group) { b.printf("delete group %s", g.Name) }
 
 func (b *bench) SetWork(p *Pod, w Work) {
 	b.e.Cancel(b.timers[p])
@@ -127,7 +144,7 @@ func script(d *datadriven.TestData) (string, error) {
 				return err
 			}
 		}
-		params := Params{Engine: e, Cluster: b, Record: b.record, Pods: pods}
+		params := Params{Engine: e, Cluster: b, Groups: b, Record: b.record, Pods: pods}
 		if d.HasArg("physics") {
 			params.Physics, b.teams, b.paces = b, map[string]*Team{}, map[string]pace{}
 		}
@@ -167,6 +184,7 @@ func (b *bench) schedule(f []string) error {
 		"start":  func() { b.t.PodBound(pod()); b.t.PodStarted(pod()) },
 		"stop":   func() { p := pod(); b.e.Cancel(b.timers[p]); b.t.PodStopped(p, f[3]) },
 		"gone":   func() { b.t.PodGone(pod(), f[3]) },
+		"done":   func() { p := pod(); b.e.Cancel(b.timers[p]); b.t.PodEnded(p, "Succeeded", "") },
 		"reject": func() { b.t.PodEnded(pod(), "Failed", f[3]) },
 		"drop":   func() { b.t.Drop(pod(), "does not fit") },
 		"speed": func() {
@@ -182,7 +200,7 @@ func (b *bench) schedule(f []string) error {
 	return nil
 }
 
-// submit reads "<name> pods=<n> run=<d> [outcome=…]".
+// submit reads "<name> pods=<n> run=<d> [outcome=…] [gang=wait|restart]".
 func (b *bench) submit(f []string) {
 	j := plan.Job{Name: f[0], Namespace: "ns", Outcome: journal.Succeeded}
 	n, p := 1, pace{speed: FullSpeed}
@@ -195,6 +213,8 @@ func (b *bench) submit(f []string) {
 			j.Run, _ = time.ParseDuration(v)
 		case "outcome":
 			j.Outcome = v
+		case "gang":
+			j.Gang = &plan.Gang{OnLoss: v}
 		case "forever":
 			j.Forever = true
 		case "speed":
@@ -208,6 +228,9 @@ func (b *bench) submit(f []string) {
 	}
 	for range n {
 		j.Pods = append(j.Pods, plan.Pod{Slots: 1, GPUs: units.GPU})
+	}
+	if j.Gang != nil {
+		j.Gang.Min = n
 	}
 	b.t.Submit(j)
 }
