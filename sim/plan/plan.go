@@ -25,8 +25,10 @@ type Plan struct {
 	// Horizon ends the run. 0 = the run ends when the jobs are exhausted and nothing is left that can change.
 	Horizon units.Duration
 
-	Pools     []Pool
-	Nodes     []Node // grouped by pool, in pool order
+	Pools []Pool
+	Nodes []Node // grouped by pool, in pool order
+	// Topology says where the nodes stand; nil = nothing is known of that.
+	Topology  *Topology
 	Scheduler Scheduler
 	Stages    []File // KWOK Stage manifests; empty = the simulator's built-in stages
 	Manifests []File // any Kubernetes objects, created before the first job, in this order
@@ -82,6 +84,8 @@ type Pool struct {
 	IdleWattsSource      string
 	BusyWattsSource      string
 	Price                Price
+	// Links is how the GPUs of a node reach each other and the network, as far as it is known.
+	Links Links
 }
 
 // Price is what one GPU (or, without GPUs, one node) of a pool costs per hour.
@@ -107,6 +111,11 @@ type Toleration struct {
 type Node struct {
 	Name string
 	Pool int // index into Plan.Pools
+	// Domains are the names of the node's domains, one for each layer of Plan.Topology; "" where it is in none. In the
+	// last layer it is the node's own name. Empty without a topology.
+	Domains []string
+	// Labels are the node's own, over those of its pool.
+	Labels map[string]string
 }
 
 // Scheduler configures kube-scheduler.
