@@ -99,7 +99,7 @@ func (c *cluster) build() error {
 	}
 	c.fleet = fleet.New(nil)
 	c.jobs = workload.New(workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods,
-		Groups: c})
+		Groups: c, Describe: c.describe})
 	c.buildKubelet()
 	if err := c.buildNodes(); err != nil {
 		return err
@@ -122,8 +122,12 @@ func (c *cluster) announce() {
 		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
 	}
 	for _, p := range c.plan.Pools {
-		c.record(journal.Pool{Pool: p.Name, GPUModel: p.GPUModel, GPUsPerNode: p.GPUsPerNode,
-			SlotsPerGPU: max(p.SlotsPerGPU, 1), CPUMilli: p.CPUMilli, MemoryMiB: p.MemoryMiB, ResourceName: p.Resource})
+		pool := journal.Pool{Pool: p.Name, GPUModel: p.GPUModel, GPUsPerNode: p.GPUsPerNode,
+			SlotsPerGPU: max(p.SlotsPerGPU, 1), CPUMilli: p.CPUMilli, MemoryMiB: p.MemoryMiB, ResourceName: p.Resource}
+		if p.MaxPods != journal.MaxPods {
+			pool.MaxPods = p.MaxPods
+		}
+		c.record(pool)
 	}
 }
 

@@ -150,7 +150,7 @@ func (c *cluster) recordCreate(key string, pod *corev1.Pod, p *workload.Pod) {
 	}
 	if p != nil {
 		r.Job, r.GPUs, r.Slots = p.Job.Name, p.Spec.GPUs, p.Spec.Slots
-		r.CPUMilli, r.MemoryMiB = p.Spec.CPUMilli, p.Spec.MemoryMiB
+		r.CPUMilli, r.MemoryMiB, r.MIG = p.Spec.CPUMilli, p.Spec.MemoryMiB, migProfile(p.Spec.Resource)
 	} else {
 		c.measure(pod, &r)
 	}

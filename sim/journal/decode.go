@@ -118,7 +118,7 @@ func (d *decoder) podCreate() PodCreate {
 	d.fields(func() bool {
 		return d.name("pod", &b.Pod) || d.name("job", &b.Job) || d.name("profile", &b.Profile) ||
 			number(d, "priority", &b.Priority) || number(d, "gpus_milli", &b.GPUs) || number(d, "slots", &b.Slots) ||
-			number(d, "cpu_milli", &b.CPUMilli) || number(d, "memory_mib", &b.MemoryMiB)
+			number(d, "cpu_milli", &b.CPUMilli) || number(d, "memory_mib", &b.MemoryMiB) || d.name("mig", &b.MIG)
 	})
 	return b
 }
@@ -128,10 +128,15 @@ func (d *decoder) job(kind string) Body {
 	case "job.submit":
 		var b JobSubmit
 		d.fields(func() bool {
+			if d.key == "pools" {
+				b.Pools = d.strs()
+				return true
+			}
 			return d.name("job", &b.Job) || d.name("tenant", &b.Tenant) || d.name("class", &b.Class) ||
 				number(d, "pods", &b.Pods) || number(d, "gpus_milli", &b.GPUs) || number(d, "cpu_milli", &b.CPUMilli) ||
 				number(d, "memory_mib", &b.MemoryMiB) || number(d, "priority", &b.Priority) ||
-				number(d, "run_ns", &b.Run) || d.name("outcome", &b.Outcome) || number(d, "gang", &b.Gang)
+				number(d, "run_ns", &b.Run) || d.name("outcome", &b.Outcome) || number(d, "gang", &b.Gang) ||
+				d.name("within", &b.Within)
 		})
 		return b
 	case "job.placed":
@@ -181,7 +186,7 @@ func (d *decoder) rest(kind string) Body {
 			return d.name("pool", &b.Pool) || d.name("gpu_model", &b.GPUModel) ||
 				number(d, "gpus_per_node", &b.GPUsPerNode) || number(d, "slots_per_gpu", &b.SlotsPerGPU) ||
 				number(d, "cpu_milli", &b.CPUMilli) || number(d, "memory_mib", &b.MemoryMiB) ||
-				d.name("resource", &b.ResourceName)
+				d.name("resource", &b.ResourceName) || number(d, "max_pods", &b.MaxPods)
 		})
 		return b
 	case "node":

@@ -43,6 +43,7 @@ func (e *encoder) pod(body Body) bool {
 		e.int(`,"slots":`, int64(b.Slots))
 		e.int(`,"cpu_milli":`, b.CPUMilli)
 		e.int(`,"memory_mib":`, b.MemoryMiB)
+		e.strOmit(`,"mig":`, b.MIG)
 	case PodBind:
 		e.str(`,"pod":`, b.Pod)
 		e.str(`,"node":`, b.Node)
@@ -102,6 +103,8 @@ func (e *encoder) job(body Body) bool {
 		e.int(`,"run_ns":`, int64(b.Run))
 		e.strOmit(`,"outcome":`, b.Outcome)
 		e.intOmit(`,"gang":`, int64(b.Gang))
+		e.strOmit(`,"within":`, b.Within)
+		e.strs(`,"pools":`, b.Pools)
 	case JobPlaced:
 		e.str(`,"job":`, b.Job)
 	case JobStart:
@@ -150,6 +153,7 @@ func (e *encoder) rest(body Body) bool {
 		e.int(`,"cpu_milli":`, b.CPUMilli)
 		e.int(`,"memory_mib":`, b.MemoryMiB)
 		e.strOmit(`,"resource":`, b.ResourceName)
+		e.intOmit(`,"max_pods":`, b.MaxPods)
 	case Node:
 		e.str(`,"node":`, b.Node)
 		e.str(`,"pool":`, b.Pool)

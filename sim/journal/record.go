@@ -39,7 +39,12 @@ type Pool struct {
 	CPUMilli     int64  `json:"cpu_milli"`
 	MemoryMiB    int64  `json:"memory_mib"`
 	ResourceName string `json:"resource,omitempty"` // extended resource, e.g. nvidia.com/gpu
+	MaxPods      int64  `json:"max_pods,omitempty"` // of one node; 0 = MaxPods
 }
+
+// MaxPods is how many pods a node takes when its pool does not say: the kubelet's own default (KubeletConfiguration,
+// maxPods).
+const MaxPods = 110
 
 // Topology names the layers of the cluster's topology, coarse to fine, e.g. zone, spine, leaf, nvlink. It precedes the
 // nodes. A run without it knows nothing of where nodes stand.
@@ -84,6 +89,11 @@ type JobSubmit struct {
 	Run       units.Duration `json:"run_ns"`            // length of the work; 0 = until the run ends
 	Outcome   string         `json:"outcome,omitempty"` // what the trace says will happen: succeeded, failed, killed
 	Gang      int            `json:"gang,omitempty"`    // pods that must be placed together; 0 = each alone
+	// Within is what one domain of must hold the gang: a layer of the topology, or else a node label; "" = nothing.
+	Within string `json:"within,omitempty"`
+	// Pools are the pools with GPUs whose labels, taints and extended resource admit the pods. nil = all of them; one
+	// without a name = none of them.
+	Pools []string `json:"pools,omitempty"`
 }
 
 // JobPlaced says that each of the job's pods has now been bound once. One of them may have been lost again since.
@@ -149,6 +159,7 @@ type PodCreate struct {
 	Slots     int            `json:"slots"` // allocatable units asked
 	CPUMilli  int64          `json:"cpu_milli"`
 	MemoryMiB int64          `json:"memory_mib"`
+	MIG       string         `json:"mig,omitempty"` // profile of the slots asked, where it asks for one
 }
 
 // Attempt results.

@@ -62,6 +62,8 @@ type Params struct {
 	Pods    plan.Pods
 	// Physics says how fast work goes. nil: as fast as the trace says.
 	Physics Physics
+	// Describe adds to a job's record what the cluster knows of it: where it may run. nil adds nothing.
+	Describe func(*plan.Job, *journal.JobSubmit)
 	// Groups takes the groups of gangs. It is asked for jobs with a gang only.
 	Groups Groups
 }
@@ -113,6 +115,9 @@ func (t *Tracker) Submit(pj plan.Job) {
 	}
 	if pj.Gang != nil {
 		rec.Gang = pj.Gang.Min
+	}
+	if t.p.Describe != nil {
+		t.p.Describe(&j.Job, &rec)
 	}
 	t.p.Record(rec)
 	t.jobs++
