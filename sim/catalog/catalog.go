@@ -1,6 +1,6 @@
-// Package catalog holds what is known of GPUs, their prices and energy: embedded YAML, every figure with its unit,
-// source, date and confidence. A new entry is YAML alone, here or in a file of the user; figures that are not known
-// are absent with the reason, never guessed.
+// Package catalog holds what is known of GPUs, nodes, networks, prices and energy: embedded YAML, every figure with its
+// unit, source, date and confidence. A new entry is YAML alone, here or in a file of the user; figures that are not
+// known are absent with the reason, never guessed.
 package catalog
 
 import (
@@ -41,6 +41,18 @@ func (p Price) Source() string {
 	return strings.Join(parts, " ") + ": " + p.USD.String()
 }
 
+// Capex is what hardware costs to buy.
+type Capex struct {
+	GPU         string  // key
+	What        string  // what is bought: "server", "rack"
+	GPUs        int     // in it
+	USD         Figure  // the IT equipment alone
+	FacilityUSD *Figure // building, power and cooling for it; nil when not known
+}
+
+// USDPerGPU is the price of one GPU with its share of the server or rack, without the facility.
+func (c Capex) USDPerGPU() float64 { return c.USD.Value / float64(c.GPUs) }
+
 // Energy is the default energy figures.
 type Energy struct {
 	PUE       Figure // energy of the site ÷ energy of its IT equipment
@@ -49,11 +61,15 @@ type Energy struct {
 
 // Catalog is a loaded catalogue. It does not change after loading.
 type Catalog struct {
-	GPUs   []GPU   // in the order of the files
-	Prices []Price // in the order of the files
-	Energy Energy
+	GPUs       []GPU // each list in the order of the files
+	Nodes      []Node
+	Fabrics    []Fabric
+	Topologies []Topology
+	Prices     []Price
+	Capex      []Capex
+	Energy     Energy
 
-	byName map[string]int // lower-case key or alias → index into GPUs
+	gpus, nodes, fabrics, topologies map[string]int // lower-case key or alias → index into the list
 }
 
 // File is a catalogue file of the user.
@@ -62,15 +78,17 @@ type File struct {
 	Data []byte
 }
 
-//go:embed nvidia.yaml others.yaml prices.yaml energy.yaml
+//go:embed nvidia.yaml others.yaml fabrics.yaml nodes.yaml topologies.yaml prices.yaml energy.yaml
 var embedded embed.FS
 
 // embeddedFiles is the explicit list of the shipped files, in loading order.
-var embeddedFiles = []string{"nvidia.yaml", "others.yaml", "prices.yaml", "energy.yaml"}
+var embeddedFiles = []string{"nvidia.yaml", "others.yaml", "fabrics.yaml", "nodes.yaml", "topologies.yaml",
+	"prices.yaml", "energy.yaml"}
 
 // Load returns the embedded catalogue with the entries of extra files added. An entry of a later file replaces an
-// earlier one of the same key (GPU) or of the same GPU, basis, provider and region (price); within one file this is an
-// error. The error lists every problem of every file as file:line:column.
+// earlier one of the same key; a price replaces those of the same GPU, basis, provider and region; a figure of capex
+// those of the same GPU and thing. Within one file a second one is an error. The error lists every problem of every
+// file as file:line:column.
 func Load(extra ...File) (*Catalog, error) {
 	b := newBuilder()
 	for _, name := range embeddedFiles {
@@ -88,18 +106,26 @@ func Load(extra ...File) (*Catalog, error) {
 
 // Lookup returns the GPU with the given key or alias; upper and lower case are the same. The error suggests names.
 func (c *Catalog) Lookup(name string) (GPU, error) {
-	if i, ok := c.byName[strings.ToLower(name)]; ok {
-		return c.GPUs[i], nil
+	return lookup(c.gpus, c.GPUs, name, "GPU", func(g GPU) []string { return slices.Concat(g.Aliases, []string{g.Key}) })
+}
+
+// lookup finds an entry by name. names gives all names of an entry, the key last.
+func lookup[T any](index map[string]int, list []T, name, what string, names func(T) []string) (T, error) {
+	if i, ok := index[strings.ToLower(name)]; ok {
+		return list[i], nil
 	}
-	var names []string
-	for _, g := range c.GPUs {
-		names = append(append(names, g.Key), g.Aliases...)
+	var all, keys []string
+	for _, e := range list {
+		n := names(e)
+		all, keys = append(all, n...), append(keys, n[len(n)-1])
 	}
-	hint := strict.Suggest(name, names)
+	hint := strict.Suggest(name, all)
 	if !strings.HasPrefix(hint, "did you mean") {
-		hint = strict.Suggest(name, c.Keys())
+		slices.Sort(keys)
+		hint = strict.Suggest(name, keys)
 	}
-	return GPU{}, fmt.Errorf("GPU %q is not in the catalogue; %s", name, hint)
+	var none T
+	return none, fmt.Errorf("%s %q is not in the catalogue; %s", what, name, hint)
 }
 
 // Keys returns all keys, sorted.

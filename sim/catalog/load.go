@@ -15,21 +15,26 @@ type file struct {
 	Kind       string                `yaml:"kind" required:"true" enum:"Catalog"`
 	Sources    map[string]sourceYAML `yaml:"sources"`
 	GPUs       []gpuYAML             `yaml:"gpus"`
+	Fabrics    []fabricYAML          `yaml:"fabrics"`
+	Nodes      []nodeYAML            `yaml:"nodes"`
+	Topologies []topologyYAML        `yaml:"topologies"`
 	Prices     []priceYAML           `yaml:"prices"`
+	Capex      []capexYAML           `yaml:"capex"`
 	Energy     *energyYAML           `yaml:"energy"`
 }
 
 // builder collects files into a catalogue.
 type builder struct {
-	c        *Catalog
-	gpus     *entries
-	prices   map[string]int    // gpu, basis, provider, region → index
-	priceAt  map[string]string // the same → file that gave it last
-	problems []error
+	c                                *Catalog
+	gpus, nodes, fabrics, topologies *entries
+	prices                           []priced
+	capexAt                          map[string]string // GPU and thing → file that gave it last
+	problems                         []error
 }
 
 func newBuilder() *builder {
-	return &builder{c: &Catalog{}, gpus: newEntries("GPU"), prices: map[string]int{}, priceAt: map[string]string{}}
+	return &builder{c: &Catalog{}, gpus: newEntries("GPU"), nodes: newEntries("node type"),
+		fabrics: newEntries("fabric"), topologies: newEntries("topology"), capexAt: map[string]string{}}
 }
 
 func (b *builder) add(f File) {
@@ -38,6 +43,18 @@ func (b *builder) add(f File) {
 	if d.Err() == nil {
 		for i, g := range d.y.GPUs {
 			b.addGPU(d, fmt.Sprintf("gpus[%d]", i), g)
+		}
+		for i, f := range d.y.Fabrics {
+			b.addFabric(d, fmt.Sprintf("fabrics[%d]", i), f)
+		}
+		for i, n := range d.y.Nodes {
+			b.addNode(d, fmt.Sprintf("nodes[%d]", i), n)
+		}
+		for i, t := range d.y.Topologies {
+			b.addTopology(d, fmt.Sprintf("topologies[%d]", i), t)
+		}
+		for i, c := range d.y.Capex {
+			b.addCapex(d, fmt.Sprintf("capex[%d]", i), c)
 		}
 		for i, p := range d.y.Prices {
 			b.addPrice(d, fmt.Sprintf("prices[%d]", i), p)
@@ -59,7 +76,11 @@ func (b *builder) build() (*Catalog, error) {
 	if b.c.Energy.PUE.Source == "" || b.c.Energy.USDPerKWh.Source == "" {
 		return nil, errors.New("catalogue: energy.pue or energy.usdPerKWh is given by no file")
 	}
-	b.c.byName = b.gpus.names()
+	for _, p := range b.prices {
+		b.c.Prices = append(b.c.Prices, p.Price)
+	}
+	b.c.gpus, b.c.nodes = b.gpus.names(), b.nodes.names()
+	b.c.fabrics, b.c.topologies = b.fabrics.names(), b.topologies.names()
 	return b.c, nil
 }
 

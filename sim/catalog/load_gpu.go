@@ -1,14 +1,5 @@
 package catalog
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
-
-	"orrery/sim/strict"
-)
-
 type gpuYAML struct {
 	Key         string            `yaml:"key" required:"true"`
 	Vendor      string            `yaml:"vendor" required:"true" enum:"nvidia|amd|intel|undisclosed"`
@@ -93,6 +84,11 @@ func (b *builder) addGPU(d document, path string, g gpuYAML) {
 	b.c.GPUs = put(b.gpus, b.c.GPUs, d, path, gpu, gpu.Key, gpu.Aliases)
 }
 
+// given says whether there is a figure at all, be it wrong.
+func (r *ratesYAML) given() bool {
+	return r != nil && (r.FP16 != nil || r.BF16 != nil || r.FP8 != nil || r.INT8 != nil || r.FP4 != nil)
+}
+
 func (d document) rates(path string, r *ratesYAML) map[string]*Figure {
 	if r == nil {
 		return nil
@@ -168,88 +164,9 @@ func (d document) contradictions(path string, g GPU) {
 
 // missing asks for the figures that every GPU has, or for the reason why they are not known.
 func (d document) missing(path string, g GPU, y gpuYAML) {
-	wanted := map[string]bool{ // field → given, even if wrong
-		"memoryMiB": y.MemoryMiB != nil, "memoryGBs": y.MemoryGBs != nil, "tdpWatts": y.TDPWatts != nil,
-		"tflops": y.TFLOPS != nil && *y.TFLOPS != ratesYAML{Source: y.TFLOPS.Source,
-			Confidence: y.TFLOPS.Confidence, Note: y.TFLOPS.Note},
-		"link": y.Link != nil}
-	var lacks []string
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		reason, excused := g.Missing[name]
-		switch {
-		case wanted[name] && excused:
-			d.Problemf(path+".missing."+name, "%s is given and missing: says that it is not; remove one", name)
-		case !wanted[name] && !excused && !g.Undisclosed:
-			lacks = append(lacks, name)
-		case excused && strings.TrimSpace(reason) == "":
-			d.Problemf(path+".missing."+name, "missing.%s gives no reason; write one", name)
-		}
+	if g.Undisclosed {
+		return
 	}
-	if len(lacks) > 0 {
-		d.Problemf(path, "GPU %q has no %s; add them, or say why they are not known: missing: {%s: reason}", g.Key,
-			strings.Join(lacks, ", "), lacks[0])
-	}
-	for _, name := range slices.Sorted(maps.Keys(g.Missing)) {
-		if _, ok := wanted[name]; !ok {
-			d.Problemf(path+".missing."+name, "missing.%s: no such figure is asked for; %s", name,
-				strict.Suggest(name, slices.Sorted(maps.Keys(wanted))))
-		}
-	}
-}
-
-// entries is the keys and aliases of one kind of entry, and which file gave each last.
-type entries struct {
-	what  string            // "GPU", …
-	index map[string]int    // key → index
-	file  map[string]string // key → file that gave it last
-	owner map[string]string // lower-case key or alias → key
-}
-
-func newEntries(what string) *entries {
-	return &entries{what: what, index: map[string]int{}, file: map[string]string{}, owner: map[string]string{}}
-}
-
-// again reports a key that is malformed, or in the file a second time; in the latter case it returns true.
-func (e *entries) again(d document, path, key string) bool {
-	if e.file[key] == d.File {
-		d.Problemf(path+".key", "%s %q is in this file twice; keep one entry", e.what, key)
-		return true
-	}
-	if !keyForm.MatchString(key) {
-		d.Problemf(path+".key", "the key %q is not made of a-z, 0-9 and -; write it like h100-sxm", key)
-	}
-	return false
-}
-
-// put claims the names of an entry and adds it to the list, or puts it in the place of one of an earlier file. A name
-// may mean one entry only.
-func put[T any](e *entries, list []T, d document, path string, entry T, key string, aliases []string) []T {
-	for i, name := range append([]string{key}, aliases...) {
-		at := path + ".key"
-		if i > 0 {
-			at = fmt.Sprintf("%s.aliases[%d]", path, i-1)
-		}
-		lower := strings.ToLower(name)
-		if other, taken := e.owner[lower]; taken && other != key {
-			d.Problemf(at, "the name %q already means %s %q; choose another", name, e.what, other)
-			continue
-		}
-		e.owner[lower] = key
-	}
-	e.file[key] = d.File
-	if i, ok := e.index[key]; ok {
-		list[i] = entry
-		return list
-	}
-	e.index[key] = len(list)
-	return append(list, entry)
-}
-
-// names returns lower-case key or alias → index.
-func (e *entries) names() map[string]int {
-	out := map[string]int{}
-	for name, key := range e.owner {
-		out[name] = e.index[key]
-	}
-	return out
+	d.excuses(path, "GPU", g.Key, g.Missing, map[string]bool{"memoryMiB": y.MemoryMiB != nil,
+		"memoryGBs": y.MemoryGBs != nil, "tflops": y.TFLOPS.given(), "link": y.Link != nil, "tdpWatts": y.TDPWatts != nil})
 }

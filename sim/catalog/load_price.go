@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"orrery/sim/strict"
@@ -39,28 +40,69 @@ func (b *builder) addPrice(d document, path string, p priceYAML) {
 	}
 	price := Price{GPU: gpu, Basis: p.Basis, USD: *f, Provider: p.Provider, Region: p.Region, SKU: p.SKU,
 		Default: p.Default}
-	id := priceID(price)
-	if i, ok := b.prices[id]; !ok {
-		b.prices[id] = len(b.c.Prices)
-		b.c.Prices = append(b.c.Prices, price)
-	} else if b.priceAt[id] == d.File {
-		d.Problemf(path, "a second price for %s, %v beside %v; keep one", id, p.USD, b.c.Prices[i].USD.Value)
-	} else {
-		b.c.Prices[i] = price
+	for _, o := range b.prices {
+		if o.place() == (priced{price, ""}).place() && o.SKU == p.SKU && o.file == d.File {
+			d.Problemf(path, "a second price for %s, %v beside %v; keep one, or give each its sku", o.place(), p.USD,
+				o.USD.Value)
+			return
+		}
 	}
-	b.priceAt[id] = d.File
+	b.prices = slices.DeleteFunc(b.prices, func(o priced) bool {
+		return o.file != d.File && o.place() == (priced{price, ""}).place()
+	})
 	if p.Default { // a later file's default takes the place of an earlier one's
-		for i, other := range b.c.Prices {
-			if other.GPU == gpu && other.Basis == p.Basis && b.priceAt[priceID(other)] != d.File {
-				b.c.Prices[i].Default = false
+		for i, o := range b.prices {
+			if o.GPU == gpu && o.Basis == p.Basis && o.file != d.File {
+				b.prices[i].Default = false
 			}
 		}
 	}
+	b.prices = append(b.prices, priced{price, d.File})
 }
 
-// priceID is what no two prices of a file may share.
-func priceID(p Price) string {
-	return strings.Join([]string{p.GPU, p.Basis, p.Provider, p.Region}, " ")
+// priced is a price and the file that gives it.
+type priced struct {
+	Price
+	file string
+}
+
+// place is what a price of a later file takes over.
+func (p priced) place() string {
+	return strings.TrimRight(strings.Join([]string{p.GPU, p.Basis, p.Provider, p.Region}, " "), " ")
+}
+
+type capexYAML struct {
+	GPU         string      `yaml:"gpu" required:"true"`
+	What        string      `yaml:"what" required:"true" min:"1"`
+	GPUs        int         `yaml:"gpus" required:"true" min:"1" max:"100000"`
+	Source      string      `yaml:"source"`
+	Confidence  string      `yaml:"confidence" enum:"high|medium|low"`
+	USD         *figureYAML `yaml:"usd" required:"true"`
+	FacilityUSD *figureYAML `yaml:"facilityUSD"`
+}
+
+func (b *builder) addCapex(d document, path string, y capexYAML) {
+	gpu, known := b.gpus.owner[strings.ToLower(y.GPU)]
+	if !known {
+		d.Problemf(path+".gpu", "GPU %q is not in the catalogue; %s", y.GPU,
+			strict.Suggest(y.GPU, sortedKeys(b.gpus.index)))
+		return
+	}
+	o := origin{y.Source, y.Confidence, ""}
+	usd := d.figure(path+".usd", y.USD, o, limits{1, 1e12, false})
+	if usd == nil {
+		return
+	}
+	c := Capex{GPU: gpu, What: y.What, GPUs: y.GPUs, USD: *usd,
+		FacilityUSD: d.figure(path+".facilityUSD", y.FacilityUSD, o, limits{1, 1e12, false})}
+	id := gpu + " " + y.What
+	if b.capexAt[id] == d.File {
+		d.Problemf(path, "a second figure for %s; keep one", id)
+		return
+	}
+	b.c.Capex = slices.DeleteFunc(b.c.Capex, func(o Capex) bool { return o.GPU == gpu && o.What == y.What })
+	b.c.Capex = append(b.c.Capex, c)
+	b.capexAt[id] = d.File
 }
 
 func (b *builder) addEnergy(d document) {
@@ -77,7 +119,7 @@ func (b *builder) checkDefaults(d document) {
 	for i, p := range d.y.Prices {
 		gpu := b.gpus.owner[strings.ToLower(p.GPU)]
 		count, defaults := 0, 0
-		for _, q := range b.c.Prices {
+		for _, q := range b.prices {
 			if q.GPU != gpu || q.Basis != p.Basis {
 				continue
 			}
