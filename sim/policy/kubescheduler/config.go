@@ -157,8 +157,6 @@ var refusedGates = map[string]string{
 	"CompositePodGroup": "upstream submits the groups of a tree in Go's map order; use pod groups without a parent and " +
 		"leave it out",
 	"DRAWorkloadResourceClaims": "the controller that makes claims for pod groups does not run; leave it out",
-	"TopologyAwareWorkloadScheduling": "upstream compares placements in Go's map order; leave it out, GenericWorkload " +
-		"alone schedules gangs",
 	"WorkloadWithJob": "the job controller, which would make pod groups, does not run; put PodGroup objects into " +
 		"manifests and leave it out",
 }
@@ -194,7 +192,8 @@ func SetFeatureGates(gates map[string]bool) (restore func(), err error) {
 
 // repeatableGates are the gates with which the tests show that a run repeats byte for byte.
 var repeatableGates = map[string]bool{
-	"GenericWorkload": true, "SchedulerAsyncAPICalls": true, "SchedulerAsyncPreemption": true,
+	"GenericWorkload": true, "TopologyAwareWorkloadScheduling": true, "PodGroupPreemptionPolicy": true,
+	"SchedulerAsyncAPICalls": true, "SchedulerAsyncPreemption": true,
 }
 
 // Repeatable reports whether a run with these feature gates is known to repeat byte for byte: no more is claimed than a

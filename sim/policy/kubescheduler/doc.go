@@ -26,8 +26,9 @@
 // that found a node is the group's. Upstream keeps a rejected group in its back-off queue and tries it again for ever;
 // once nothing can have changed for it, that does not keep a run alive. Two things are Go's map order in upstream: the
 // place in the queue of a group whose pods came first, and the order in which a group that is preempted as a whole is
-// evicted. Both are settled, see groupties.go for the latter.
+// evicted. Both are settled, see groupties.go for the latter. With a topology constraint (feature gate
+// TopologyAwareWorkloadScheduling) a group is tried in every placement; their order is settled in placements.go.
 //
-// Not covered: HTTP extenders (they would leave virtual time) are refused, and so are composite pod groups and
-// placements by topology, whose order is Go's map order.
+// Not covered: HTTP extenders (they would leave virtual time) are refused, and so are composite pod groups, which
+// upstream submits in Go's map order.
 package kubescheduler

@@ -184,6 +184,9 @@ func drawGates(d *dice) map[string]bool {
 	// With both, a member's nomination is written before its binding or not, as Go runs upstream's goroutines.
 	if d.one(4) && !gates["SchedulerAsyncAPICalls"] {
 		gates["GenericWorkload"] = true
+		for _, g := range some(d, 2, "TopologyAwareWorkloadScheduling", "PodGroupPreemptionPolicy") {
+			gates[g] = true
+		}
 	}
 	return gates
 }

@@ -69,7 +69,17 @@ func (m *maker) gang(template *v1.Pod) {
 	pg := &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: template.Namespace, Name: name}}
 	pg.Spec.PriorityClassName = template.Spec.PriorityClassName
 	pg.Spec.SchedulingPolicy.Gang = &schedulingv1beta1.GangSchedulingPolicy{MinCount: int32(max(1, n-pick(m.dice, 0, 0, 1, -1)))}
-	m.add("gang "+name, func(s *kube.Store) error { _, err := s.Create(pg.DeepCopy()); return err })
+	what := "gang "
+	if m.w.gates["TopologyAwareWorkloadScheduling"] && !m.one(4) {
+		what = "domain "
+		key := pick(m.dice, v1.LabelTopologyZone, "pool", "size", v1.LabelHostname)
+		pg.Spec.SchedulingConstraints = &schedulingv1beta1.PodGroupSchedulingConstraints{
+			Topology: []schedulingv1beta1.TopologyConstraint{{Key: key}}}
+	}
+	if m.one(3) {
+		pg.Spec.DisruptionMode = &schedulingv1beta1.DisruptionMode{All: &schedulingv1beta1.AllDisruptionMode{}}
+	}
+	m.add(what+name, func(s *kube.Store) error { _, err := s.Create(pg.DeepCopy()); return err })
 	odd := m.pod()
 	for range min(n, m.most-m.pods) {
 		p := m.named(template)

@@ -74,12 +74,13 @@ var minimums = map[string]int{
 	"step grow": 150, "step shrink": 80, "step renew": 50, "step drain": 80, "step cordon": 90, "step relabel": 130,
 	"step taint": 50, "step capacity": 90, "step images": 70, "step annotate": 40,
 
-	"step gang": 60, "step member": 150,
+	"step gang": 30, "step domain": 15, "step member": 150,
 
 	"step budget": 90, "step service": 50, "step namespace": 25, "step deviceclass": 20,
 
 	"worlds with OpportunisticBatching flipped": 30, "worlds with SchedulerAsyncAPICalls flipped": 20,
 	"worlds with SchedulerAsyncPreemption flipped": 30, "worlds with SchedulerPopFromBackoffQ flipped": 30,
+	"worlds with TopologyAwareWorkloadScheduling flipped": 10, "worlds with PodGroupPreemptionPolicy flipped": 10,
 }
 
 // enough checks that the worlds showed something of everything.

@@ -44,10 +44,24 @@ type podGroups struct {
 	cycling atomic.Bool          // the current cycle is a group's
 }
 
-// trial is the first answer a member got in a cycle. Preemption asks again, with its victims out of the way.
+// trial is the first answer a member got in a cycle. Preemption asks again, with its victims out of the way, and so
+// does every placement of a group with a topology constraint.
 type trial struct {
 	n, evaluated, feasible int
 	assumed                bool
+	node                   string
+	next, last             *trial // the answer after this one; of the first one: the latest
+}
+
+// at returns the latest answer that named the node, else the first.
+func (t *trial) at(node string) *trial {
+	out := t
+	for a := t; a != nil; a = a.next {
+		if a.node == node {
+			out = a
+		}
+	}
+	return out
 }
 
 // schedulePod is the type of upstream's function of that name.
@@ -62,6 +76,9 @@ func newPodGroups(s *Scheduler, inner schedulePod) (*podGroups, error) {
 	}
 	if err := orderVictims(s.sched); err != nil {
 		return nil, err
+	}
+	if utilfeature.DefaultFeatureGate.Enabled(features.TopologyAwareWorkloadScheduling) {
+		orderPlacements(s.sched)
 	}
 	g := &podGroups{s: s, inner: inner, pods: newGauge(metrics.BackoffEntities(metrics.Pod)),
 		maxWait: units.Duration(s.p.Config.PodMaxBackoffSeconds) * time.Second}
@@ -91,13 +108,16 @@ func (g *podGroups) popped(e framework.QueuedEntityInfo) {
 func (g *podGroups) try(ctx context.Context, f framework.Framework, state fwk.CycleState,
 	pod *framework.QueuedPodInfo) (scheduler.ScheduleResult, error) {
 	res, err := g.inner(ctx, f, state, pod)
-	t := &trial{n: pod.Attempts, evaluated: res.EvaluatedNodes, feasible: res.FeasibleNodes}
+	t := &trial{n: pod.Attempts, evaluated: res.EvaluatedNodes, feasible: res.FeasibleNodes, node: res.SuggestedHost}
 	if fit, ok := err.(*framework.FitError); ok {
 		t.evaluated = fit.NumAllNodes
 	}
 	g.passes++
 	g.s.nodes.Add(int64(t.evaluated))
-	if g.trials[pod.Pod.UID] == nil {
+	if first := g.trials[pod.Pod.UID]; first != nil {
+		first.last.next, first.last = t, t
+	} else {
+		t.last = t
 		g.trials[pod.Pod.UID] = t
 	}
 	return res, err
@@ -111,6 +131,7 @@ func (g *podGroups) assumed(pod *v1.Pod) {
 		return
 	}
 	t.assumed = true
+	t = t.at(pod.Spec.NodeName)
 	g.s.binding.Add(1)
 	g.s.record(journal.Attempt{Pod: key(pod), N: t.n, Result: journal.Scheduled, Node: pod.Spec.NodeName,
 		Evaluated: t.evaluated, Feasible: t.feasible})

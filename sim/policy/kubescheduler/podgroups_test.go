@@ -122,7 +122,13 @@ func playGroups(t testing.TB, sc script) []string {
 // for every member of a gang whose attempt it broke off.
 func gate(t testing.TB) {
 	t.Helper()
-	restore, err := kubescheduler.SetFeatureGates(groupGates)
+	open(t, groupGates)
+}
+
+// open is gate for any gates.
+func open(t testing.TB, gates map[string]bool) {
+	t.Helper()
+	restore, err := kubescheduler.SetFeatureGates(gates)
 	if err != nil {
 		t.Fatal(err)
 	}
