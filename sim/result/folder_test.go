@@ -34,7 +34,8 @@ func randomJob(r *rand.Rand, i int) JobRow {
 		Priority: int32(r.IntN(100) - 50), SubmitSeconds: r.Float64() * 1e6, PlacedSeconds: ptr(r),
 		StartSeconds: ptr(r),
 		EndSeconds:   ptr(r), WaitSeconds: r.Float64(), RunSeconds: r.Float64(), Restarts: int32(r.IntN(3)),
-		LostGPUSeconds: r.Float64(), GPUSeconds: r.Float64(), Reason: strings.Repeat("no room ", r.IntN(2))}
+		LostGPUSeconds: r.Float64(), GPUSeconds: r.Float64(), Reason: strings.Repeat("no room ", r.IntN(2)),
+		Gang: int32(r.IntN(2)), Speed: ptr(r), Layer: "leaf", Spans: "spine=1,leaf=1"}
 }
 
 func randomPod(r *rand.Rand, i int) PodRow {
@@ -56,10 +57,15 @@ func example() *Data {
 				AllocatedFraction: 0.25},
 			Scheduler: Scheduler{Attempts: 3,
 				ByPlugin: map[string]int64{"NodeResourcesFit": 1, "TaintToleration": 2}},
-			Cost:         Cost{Basis: "on-demand", TotalUSD: 12.345678, PUE: 1.2},
-			Versions:     map[string]string{"orrery": "1", "k8s.io/kubernetes": "v1.37.2"},
-			Warnings:     []Warning{{"trace.rows", "rows <skipped> & counted", 3}},
-			Expectations: []Expectation{{Path: "queue_wait_seconds.p95", Min: &low, Value: 1}},
+			Cost:          Cost{Basis: "on-demand", TotalUSD: 12.345678, PUE: 1.2},
+			Versions:      map[string]string{"orrery": "1", "k8s.io/kubernetes": "v1.37.2"},
+			Warnings:      []Warning{{"trace.rows", "rows <skipped> & counted", 3}},
+			Expectations:  []Expectation{{Path: "queue_wait_seconds.p95", Min: &low, Value: 1}},
+			MIG:           &MIG{Profiles: []MIGProfile{{Profile: "1g.10gb", Slices: 1}}},
+			Fragmentation: &Fragmentation{IdleHours: 1, CPUHours: 1, MainCause: "cpu", Samples: 1, BinSeconds: 60},
+			Gangs:         &Gangs{Jobs: 1, Placed: 1}, PartlyPlaced: &PartlyPlaced{}, Speed: &Speed{Jobs: 1},
+			Locality: &Locality{Layers: map[string]LayerLocality{"leaf": {WithinJobs: 1}}, LayerNames: []string{"leaf"}},
+			Models:   []Model{{Name: "m", Sources: []string{"s"}, LeavesOut: []string{"l"}}},
 		},
 		Nodes: []Node{{Name: "n0", Pool: "p", GPUs: 8, UsedHours: 2, CapHours: 8}},
 		Series: Series{T: []float64{0, 60}, Bin: 60, Used: []float64{1, 2}, IdleNoDemand: []float64{7, 6},

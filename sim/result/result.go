@@ -27,11 +27,18 @@ type Summary struct {
 	JobCompletion    Distribution      `json:"job_completion_seconds"` // submission → end, of succeeded jobs
 	Slowdown         Distribution      `json:"slowdown"`               // completion ÷ run time, of succeeded jobs, ≥ 1
 	GPU              GPU               `json:"gpu"`
+	MIG              *MIG              `json:"mig,omitempty"`           // where GPUs were divided by MIG
+	Fragmentation    *Fragmentation    `json:"fragmentation,omitempty"` // where GPU time was idle and fragmented
+	Gangs            *Gangs            `json:"gangs,omitempty"`         // where there were any
+	PartlyPlaced     *PartlyPlaced     `json:"partly_placed,omitempty"` // where jobs of several pods were placed
+	Locality         *Locality         `json:"locality,omitempty"`      // where the topology is known
+	Speed            *Speed            `json:"speed,omitempty"`         // where the speed of work is known
 	Scheduler        Scheduler         `json:"scheduler"`
 	Cost             Cost              `json:"cost"`
 	Journal          Journal           `json:"journal"`
 	Versions         map[string]string `json:"versions"`
 	Warnings         []Warning         `json:"warnings"`
+	Models           []Model           `json:"models,omitempty"` // used by the run, by name
 	Expectations     []Expectation     `json:"expectations,omitempty"`
 }
 
@@ -147,6 +154,10 @@ type Data struct {
 	WaitHist Histogram // of queue waits of placed jobs, log-spaced bins
 	// Longest waits: jobs by queue wait, descending, at most 50; Waited is at the end of the run for pending ones.
 	Longest []JobRow
+	// SpeedHist counts jobs by their slowdown against their ideal.
+	SpeedHist     Histogram
+	Fragmentation FragmentationSeries
+	Layers        []Layer // of the topology, coarse to fine
 	// Config is the resolved scenario, YAML.
 	Config string
 }
@@ -251,6 +262,13 @@ type JobRow struct {
 	Restarts       int32    `parquet:"restarts" json:"restarts"`
 	LostGPUSeconds float64  `parquet:"lost_gpu_seconds" json:"lost_gpu_seconds"`
 	GPUSeconds     float64  `parquet:"gpu_seconds" json:"gpu_seconds"` // device time owned
+	Gang           int32    `parquet:"gang" json:"gang,omitempty"`     // pods to be placed together; 0 = each alone
+	// Speed is the mean speed of the work, 1 = its ideal; null where it is not known.
+	Speed *float64 `parquet:"speed,optional" json:"speed,omitempty"`
+	// Layer is the finest layer of the topology of which one domain held all pods when they were first bound, of jobs of
+	// several pods; "" when none did, or the topology is not known. Spans has the domains of each layer, "leaf=2,node=4".
+	Layer string `parquet:"layer,dict" json:"layer,omitempty"`
+	Spans string `parquet:"spans,dict" json:"spans,omitempty"`
 	// Reason is the end record's, or else the scheduler's last refusal before the job was placed.
 	Reason string `parquet:"reason,dict" json:"reason,omitempty"`
 }

@@ -96,7 +96,15 @@ func TestSchemaDescribesEveryField(t *testing.T) {
 		if ref, ok := node["$ref"].(string); ok {
 			node = defs[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
 		}
+		if typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
 		switch typ.Kind() {
+		case reflect.Map:
+			if typ.Elem().Kind() == reflect.Struct {
+				walk(path+"{}", typ.Elem(), node["additionalProperties"].(map[string]any))
+			}
+			return
 		case reflect.Slice:
 			walk(path+"[]", typ.Elem(), node["items"].(map[string]any))
 			return
