@@ -37,6 +37,7 @@ type Plan struct {
 	// JournalAPI asks for a journal record of every committed write of the in-memory API.
 	JournalAPI bool
 	Expect     []Bound
+	Storage    *Storage  // nil = not modelled
 	Warnings   []Warning // what the reader must know about the scenario itself
 	// Resolved is the scenario with all defaults explicit, YAML, written beside the results.
 	Resolved []byte
@@ -86,6 +87,8 @@ type Pool struct {
 	Price                Price
 	// Links is how the GPUs of a node reach each other and the network, as far as it is known.
 	Links Links
+	// Accelerator is what the speed model needs; nil when no job has a speed, or without GPUs.
+	Accelerator *Accelerator
 }
 
 // Price is what one GPU (or, without GPUs, one node) of a pool costs per hour.
@@ -203,6 +206,8 @@ type Job struct {
 	Require []Requirement
 	Pods    []Pod // at least one
 	Gang    *Gang // the pods are placed together; nil = each alone
+	// Training says what the job computes, for its speed; nil = it always runs as fast as the trace says.
+	Training *Training
 }
 
 // Requirement asks that a node's label Key has one of Values (node affinity operator In).
