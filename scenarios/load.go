@@ -70,6 +70,7 @@ func load(name string, data []byte, overrides []string, at place) (*Scenario, er
 	r := &reader{s: s, d: d, at: at}
 	r.files()
 	r.catalogue()
+	r.nodeTypes()
 	r.traceFile()
 	r.nodeList()
 	s.check()

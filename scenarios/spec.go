@@ -79,6 +79,10 @@ type Cluster struct {
 type Pool struct {
 	// Name, unique in the cluster: lower-case letters, digits and dashes.
 	Name string `yaml:"name" required:"true"`
+	// Catalogue key or alias of a node type, e.g. dgx-h100 or gb200-nvl72 (see `orrery catalog list nodes`). It gives
+	// gpu, gpusPerNode, cpu, memory and instanceType where the pool does not. Its CPU and memory are what the machine
+	// has; write cpu and memory for the less that a kubelet offers.
+	Node string `yaml:"node,omitempty"`
 	// Catalogue key or alias of the GPU, e.g. h100-sxm or H100. Leave it out for nodes without GPUs.
 	GPU string `yaml:"gpu"`
 	// Number of nodes.
@@ -89,10 +93,11 @@ type Pool struct {
 	NodeNamePrefix string `yaml:"nodeNamePrefix"`
 	// GPUs of one node.
 	GPUsPerNode int `yaml:"gpusPerNode" min:"0" max:"1024"`
-	// Allocatable CPU of one node, e.g. 96 or 95500m.
-	CPU CPU `yaml:"cpu" required:"true"`
-	// Allocatable memory of one node, e.g. 1Ti or 921600Mi; parts of a Mi are cut off.
-	Memory Memory `yaml:"memory" required:"true"`
+	// Allocatable CPU of one node, e.g. 96 or 95500m. Required unless the node type gives it.
+	CPU CPU `yaml:"cpu"`
+	// Allocatable memory of one node, e.g. 1Ti or 921600Mi; parts of a Mi are cut off. Required unless the node type
+	// gives it.
+	Memory Memory `yaml:"memory"`
 	// Pods one node takes. The kubelet's own default is 110.
 	MaxPods int `yaml:"maxPods" min:"1" max:"10000"`
 	// Node labels, beside those that the simulator sets (see "Labels" below).
