@@ -200,6 +200,9 @@ func defaultText(f strict.Field, v reflect.Value) string {
 	if f.Tag.Get("required") == "true" {
 		return "required"
 	}
+	if unless := f.Tag.Get("required"); unless != "" { // checked by the scenario itself
+		return "required " + unless
+	}
 	inner := v.Type()
 	if v.Kind() == reflect.Struct && !isScalar(inner) || v.Kind() == reflect.Pointer {
 		return ""

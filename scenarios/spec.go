@@ -93,11 +93,10 @@ type Pool struct {
 	NodeNamePrefix string `yaml:"nodeNamePrefix"`
 	// GPUs of one node.
 	GPUsPerNode int `yaml:"gpusPerNode" min:"0" max:"1024"`
-	// Allocatable CPU of one node, e.g. 96 or 95500m. Required unless the node type gives it.
-	CPU CPU `yaml:"cpu"`
-	// Allocatable memory of one node, e.g. 1Ti or 921600Mi; parts of a Mi are cut off. Required unless the node type
-	// gives it.
-	Memory Memory `yaml:"memory"`
+	// Allocatable CPU of one node, e.g. 96 or 95500m.
+	CPU CPU `yaml:"cpu" required:"without node"`
+	// Allocatable memory of one node, e.g. 1Ti or 921600Mi; parts of a Mi are cut off.
+	Memory Memory `yaml:"memory" required:"without node"`
 	// Pods one node takes. The kubelet's own default is 110.
 	MaxPods int `yaml:"maxPods" min:"1" max:"10000"`
 	// Node labels, beside those that the simulator sets (see "Labels" below).

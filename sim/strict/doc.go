@@ -6,7 +6,8 @@
 // owner with Problemf. Defaults are what the target holds before decoding: an absent field leaves its default, a zero
 // written out replaces it.
 //
-// Struct tags: yaml:"name" names a field and yaml:"-" hides it; required:"true" asks for it; enum:"a|b" lists the
+// Struct tags: yaml:"name" names a field and yaml:"-" hides it; required:"true" asks for it (another text
+// says when its owner does); enum:"a|b" lists the
 // texts allowed; min:"0" and max:"9" bound numbers, and the length of texts and lists. Types with UnmarshalText
 // decode themselves from any scalar, and types with DecodeNode from any node.
 package strict
