@@ -15,6 +15,8 @@ import (
 	"orrery/sim/units"
 )
 
+const gpu = "nvidia.com/gpu"
+
 func mustNode(t testing.TB, name string, gpus, replicas int) Node {
 	t.Helper()
 	n, err := MakeNode(MakeNodeParams{Name: name, Pool: "p", Model: "h100", Resource: "nvidia.com/gpu", GPUs: gpus,
@@ -93,7 +95,7 @@ func TestPolicies(t *testing.T) {
 					}
 					continue
 				}
-				got, err := f.Assign("n", s.owner, s.n)
+				got, err := f.Assign("n", s.owner, gpu, s.n)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -114,7 +116,7 @@ func TestPolicies(t *testing.T) {
 func TestErrorsChangeNothing(t *testing.T) {
 	f := New(nil)
 	mustAdd(t, f, mustNode(t, "n", 2, 1))
-	if _, err := f.Assign("n", "a", 1); err != nil {
+	if _, err := f.Assign("n", "a", gpu, 1); err != nil {
 		t.Fatal(err)
 	}
 	before := f.Totals()
@@ -125,10 +127,10 @@ func TestErrorsChangeNothing(t *testing.T) {
 		do   func() error
 		want error
 	}{
-		"unknown node":   {func() error { _, err := f.Assign("m", "b", 1); return err }, ErrNodeUnknown},
-		"second holding": {func() error { _, err := f.Assign("n", "a", 1); return err }, ErrOwnerHolds},
-		"nothing":        {func() error { _, err := f.Assign("n", "b", 0); return err }, ErrRequest},
-		"nobody":         {func() error { _, err := f.Assign("n", "", 1); return err }, ErrRequest},
+		"unknown node":   {func() error { _, err := f.Assign("m", "b", gpu, 1); return err }, ErrNodeUnknown},
+		"second holding": {func() error { _, err := f.Assign("n", "a", gpu, 1); return err }, ErrOwnerHolds},
+		"nothing":        {func() error { _, err := f.Assign("n", "b", gpu, 0); return err }, ErrRequest},
+		"nobody":         {func() error { _, err := f.Assign("n", "", gpu, 1); return err }, ErrRequest},
 		"unknown owner":  {func() error { _, err := f.Release("b"); return err }, ErrOwnerUnknown},
 		"node twice":     {func() error { return f.Add(mustNode(t, "n", 2, 1)) }, ErrNodeExists},
 		"node in use":    {func() error { return f.Remove("n") }, ErrNodeInUse},
@@ -139,7 +141,7 @@ func TestErrorsChangeNothing(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, err, tc.want)
 		}
 	}
-	if _, err := f.Assign("n", "b", 2); !errors.As(err, &unavailable) ||
+	if _, err := f.Assign("n", "b", gpu, 2); !errors.As(err, &unavailable) ||
 		*unavailable != (UnavailableError{"n", "nvidia.com/gpu", 2, 1}) {
 		t.Errorf("too many: got %v", err)
 	}
@@ -240,7 +242,7 @@ func TestRandomSequencesAgainstTwin(t *testing.T) {
 				}
 			} else {
 				node, owner, n := fmt.Sprintf("n%d", r.IntN(3)), fmt.Sprintf("pod-%d", step), 1+r.IntN(6)
-				got, err := f.Assign(node, owner, n)
+				got, err := f.Assign(node, owner, gpu, n)
 				want, fits := w.assign(node, owner, n)
 				if (err == nil) != fits || place(got) != place(want) {
 					t.Fatalf("seed %d (%s), step %d: %d on %s: got %s (%v), twin %s", seed, policy, step, n, node,
@@ -282,13 +284,14 @@ func TestCheckFinds(t *testing.T) {
 		"owned by \"\"":   func(f *Fleet) { f.nodes["n"].GPUs[0].Slots[0].Owner = "" },
 		"both hold":       func(f *Fleet) { f.holdings["b"] = f.holdings["a"] },
 		"which is gone":   func(f *Fleet) { delete(f.nodes, "n") },
-		"slots free":      func(f *Fleet) { f.nodes["n"].free++ },
+		"slots free":      func(f *Fleet) { f.nodes["n"].offers[0].free++ },
+		"slots owned":     func(f *Fleet) { f.nodes["n"].owned++ },
 		"recorded {":      func(f *Fleet) { f.totals.Owned++ },
 		"both have the G": func(f *Fleet) { f.nodes["n"].GPUs[1].UUID = f.nodes["n"].GPUs[0].UUID },
 	} {
 		f := New(nil)
 		mustAdd(t, f, mustNode(t, "n", 2, 2))
-		if _, err := f.Assign("n", "a", 1); err != nil {
+		if _, err := f.Assign("n", "a", gpu, 1); err != nil {
 			t.Fatal(err)
 		}
 		damage(f)
@@ -302,7 +305,7 @@ func TestGenerationsAndViews(t *testing.T) {
 	f := New(nil)
 	mustAdd(t, f, mustNode(t, "n", 2, 1))
 	for i := range 3 {
-		if _, err := f.Assign("n", "a", 1); err != nil {
+		if _, err := f.Assign("n", "a", gpu, 1); err != nil {
 			t.Fatal(err)
 		}
 		n, _ := f.Node("n")
@@ -322,9 +325,12 @@ func TestGenerationsAndViews(t *testing.T) {
 			t.Errorf("released from %q: %v", node, err)
 		}
 	}
-	free, resource, ok := f.Free("n")
-	if free != 2 || resource != "nvidia.com/gpu" || !ok {
-		t.Errorf("free %d of %q, %v", free, resource, ok)
+	free, ok := f.Free("n", gpu)
+	if free != 2 || !ok {
+		t.Errorf("free %d, %v", free, ok)
+	}
+	if _, ok := f.Free("n", "amd.com/gpu"); ok {
+		t.Error("the node offers what it has not")
 	}
 }
 
@@ -332,7 +338,7 @@ func BenchmarkAssignRelease(b *testing.B) {
 	f := New(nil)
 	mustAdd(b, f, mustNode(b, "n", 8, 1))
 	for b.Loop() {
-		if _, err := f.Assign("n", "ns/pod", 4); err != nil {
+		if _, err := f.Assign("n", "ns/pod", gpu, 4); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := f.Release("ns/pod"); err != nil {

@@ -261,36 +261,70 @@ func (r *refusal) Error() string { return r.reason + ": " + r.message }
 // kubernetes v1.37.2: cm/devicemanager/manager.go, cm/admission/errors.go and lifecycle/predicate.go.
 func (c *Controller) allocate(n *nodeState, s *podState, owner string) ([]journal.Slot, error) {
 	var slots []journal.Slot
-	_, device, inFleet := c.p.Fleet.Free(s.node)
-	if want := s.requests[corev1.ResourceName(device)]; inFleet && device != "" && want > 0 {
-		var err error
-		slots, err = c.p.Fleet.Assign(s.node, owner, int(want))
-		var few *fleet.UnavailableError
-		switch {
-		case errors.As(err, &few):
-			return nil, &refusal{ReasonUnexpectedAdmission, fmt.Sprintf("Allocate failed due to requested number of devices "+
-				"unavailable for %s. Requested: %d, Available: %d, which is unexpected", device, want, few.Available)}
-		case err != nil:
-			return nil, &refusal{ReasonUnexpectedAdmission, fmt.Sprintf("Allocate failed due to %v, which is unexpected", err)}
+	devices := c.devicesOf(s)
+	for _, r := range devices {
+		got, err := c.p.Fleet.Assign(s.node, owner, string(r), int(s.requests[r]))
+		if err != nil {
+			c.giveBack(s, owner)
+			return nil, &refusal{ReasonUnexpectedAdmission, "Allocate failed due to " + allocateError(err, r) +
+				", which is unexpected"}
 		}
-		s.devices = true
+		s.devices, slots = true, got
 	}
-	if r := n.lacks(s.requests, corev1.ResourceName(device)); r != "" {
-		if s.devices {
-			if _, err := c.p.Fleet.Release(owner); err != nil {
-				panic(fmt.Sprintf("kwok: %v", err))
-			}
-			s.devices = false
-		}
+	if len(devices) > 1 {
+		_, slots, _ = c.p.Fleet.Holding(owner)
+	}
+	if r := n.lacks(s.requests, devices); r != "" {
+		c.giveBack(s, owner)
 		return nil, &refusal{"OutOf" + string(r), fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, "+
 			"used: %d, capacity: %d", r, s.requests[r], n.used[r], capacity(n.allocatable, r))}
 	}
 	return slots, nil
 }
 
+// devicesOf returns the resources that a pod asks for and a device plugin of its node offers, sorted.
+func (c *Controller) devicesOf(s *podState) []corev1.ResourceName {
+	var list []corev1.ResourceName
+	for r, want := range s.requests {
+		if _, ok := c.p.Fleet.Free(s.node, string(r)); ok && want > 0 {
+			list = append(list, r)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// giveBack returns the devices of a pod that is refused after all.
+func (c *Controller) giveBack(s *podState, owner string) {
+	if !s.devices {
+		return
+	}
+	if _, err := c.p.Fleet.Release(owner); err != nil {
+		panic(fmt.Sprintf("kwok: %v", err))
+	}
+	s.devices = false
+}
+
+// allocateError says why a device plugin's resource was not given, in the words of the kubelet's device manager and of
+// NVIDIA's device plugin (github.com/NVIDIA/k8s-device-plugin at 046b76b, internal/plugin/server.go and
+// internal/rm/nvml_manager.go, ValidateRequest).
+func allocateError(err error, r corev1.ResourceName) string {
+	var few *fleet.UnavailableError
+	var limit *fleet.LimitError
+	switch {
+	case errors.As(err, &few):
+		return fmt.Sprintf("requested number of devices unavailable for %s. Requested: %d, Available: %d", r,
+			few.Requested, few.Available)
+	case errors.As(err, &limit):
+		return fmt.Sprintf("rpc error: code = Unknown desc = invalid allocation request for %q: invalid request: "+
+			"maximum request size for shared resources is %d; found %d", r, limit.Most, limit.Requested)
+	}
+	return err.Error()
+}
+
 // lacks returns the first resource that the node has too little of, or "": pods, CPU, memory and ephemeral storage,
-// then others by name. A resource the node does not know is no matter of the kubelet's, and the device is the fleet's.
-func (n *nodeState) lacks(want amounts, device corev1.ResourceName) corev1.ResourceName {
+// then others by name. A resource the node does not know is no matter of the kubelet's, and devices are the fleet's.
+func (n *nodeState) lacks(want amounts, devices []corev1.ResourceName) corev1.ResourceName {
 	first := []corev1.ResourceName{corev1.ResourcePods, corev1.ResourceCPU, corev1.ResourceMemory,
 		corev1.ResourceEphemeralStorage}
 	rank := func(r corev1.ResourceName) int {
@@ -302,7 +336,8 @@ func (n *nodeState) lacks(want amounts, device corev1.ResourceName) corev1.Resou
 	var lacking []corev1.ResourceName
 	for r, q := range want {
 		_, known := n.allocatable[r]
-		if q > 0 && r != device && (known || rank(r) < len(first)) && n.used[r]+q > capacity(n.allocatable, r) {
+		if q > 0 && (known || rank(r) < len(first)) && n.used[r]+q > capacity(n.allocatable, r) &&
+			!slices.Contains(devices, r) {
 			lacking = append(lacking, r)
 		}
 	}
