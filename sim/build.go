@@ -26,6 +26,7 @@ import (
 	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/kubescheduler"
+	"orrery/sim/policy/plugins"
 	"orrery/sim/units"
 	"orrery/sim/workload"
 )
@@ -173,6 +174,7 @@ func (c *cluster) buildScheduler() error {
 		Latency: kubescheduler.Latency{Attempt: latency.Attempt, AttemptPerNode: latency.AttemptPerNode},
 		Seed:    c.streams.Int63("kube-scheduler/math-rand"),
 		Rank:    c.rank,
+		Plugins: plugins.Registry(c.plan.Seed),
 
 		ExactUpstream: c.p.ExactUpstream,
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"orrery/sim/engine"
@@ -14,6 +15,7 @@ import (
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/policy/kubescheduler"
+	"orrery/sim/policy/plugins"
 	"orrery/sim/units"
 )
 
@@ -73,7 +75,7 @@ func read(p *plan.Plan) (*parts, error) {
 	} else {
 		defer restore()
 	}
-	if x.config, err = kubescheduler.LoadConfig(name, text); err != nil {
+	if x.config, err = kubescheduler.LoadConfig(name, text, outside()...); err != nil {
 		errs = append(errs, err)
 	}
 	stages := p.Stages
@@ -91,6 +93,17 @@ func read(p *plan.Plan) (*parts, error) {
 		x.manifests = append(x.manifests, objs...)
 	}
 	return &x, errors.Join(errs...)
+}
+
+// outside are the compiled-in plugins as a scheduler configuration may name them.
+func outside() (out []kubescheduler.Outside) {
+	for _, p := range plugins.List() {
+		out = append(out, kubescheduler.Outside{Name: p.Name, Args: func(args runtime.Object) error {
+			_, err := p.Decode(args)
+			return err
+		}})
+	}
+	return out
 }
 
 // Outcome is what Run knows besides the journal.

@@ -11,6 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/component-base/featuregate"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -26,8 +27,8 @@ kind: KubeSchedulerConfiguration
 
 // LoadConfig decodes a KubeSchedulerConfiguration strictly with upstream's own scheme, applies upstream's defaults and
 // validates it with upstream's validation. name appears in errors, which carry the line where it can be found.
-// All problems are returned, joined.
-func LoadConfig(name string, data []byte) (*config.KubeSchedulerConfiguration, error) {
+// outside are the plugins it may name beside upstream's own. All problems are returned, joined.
+func LoadConfig(name string, data []byte, outside ...Outside) (*config.KubeSchedulerConfiguration, error) {
 	obj, gvk, err := scheme.Codecs.UniversalDecoder().Decode(data, nil, nil)
 	if err != nil {
 		return nil, locate(name, data, err)
@@ -44,7 +45,8 @@ func LoadConfig(name string, data []byte) (*config.KubeSchedulerConfiguration, e
 			errs = append(errs, locate(name, data, err))
 		}
 	}
-	errs = append(errs, unknownPlugins(name, data, cfg)...)
+	errs = append(errs, unknownPlugins(name, data, cfg, outside)...)
+	errs = append(errs, wrongArgs(name, data, cfg, outside)...)
 	if len(cfg.Extenders) > 0 {
 		errs = append(errs, fmt.Errorf("%s:%d: extenders: HTTP extenders cannot take part in virtual time; "+
 			"remove the block, or compile the policy in as a scheduler plugin", name, lineOf(data, "extenders")))
@@ -59,15 +61,13 @@ var (
 
 // unknownPlugins reports enabled or configured plugins that kube-scheduler does not have. Upstream refuses the former
 // only when it starts, and reads the configuration of the latter for nobody.
-func unknownPlugins(name string, data []byte, cfg *config.KubeSchedulerConfiguration) (errs []error) {
+func unknownPlugins(name string, data []byte, cfg *config.KubeSchedulerConfiguration, outside []Outside) (errs []error) {
 	registry := plugins.NewInTreeRegistry()
+	for _, o := range outside {
+		registry[o.Name] = nil
+	}
 	for _, profile := range cfg.Profiles {
-		used := profile.Plugins.Names()
-		if profile.Plugins != nil {
-			for _, p := range profile.Plugins.MultiPoint.Enabled {
-				used = append(used, p.Name)
-			}
-		}
+		used := enabledPlugins(profile)
 		for _, p := range profile.PluginConfig {
 			used = append(used, p.Name)
 		}
@@ -77,6 +77,47 @@ func unknownPlugins(name string, data []byte, cfg *config.KubeSchedulerConfigura
 				errs = append(errs, fmt.Errorf("%s:%d: profile %s: kube-scheduler %s has no plugin %q; write one of %s",
 					name, lineOfName(data, p), profile.SchedulerName, KubernetesVersion, p,
 					strings.Join(sortedKeys(registry), ", ")))
+			}
+		}
+	}
+	return errs
+}
+
+// enabledPlugins names the plugins that a profile enables, some twice.
+func enabledPlugins(profile config.KubeSchedulerProfile) []string {
+	if profile.Plugins == nil {
+		return nil
+	}
+	used := profile.Plugins.Names()
+	for _, p := range profile.Plugins.MultiPoint.Enabled {
+		used = append(used, p.Name)
+	}
+	return used
+}
+
+// Outside is a plugin from outside kube-scheduler that a configuration may name.
+type Outside struct {
+	Name string
+	// Args says what is wrong with its arguments. It is given what upstream would hand to the plugin's factory.
+	Args func(args runtime.Object) error
+}
+
+// wrongArgs reports arguments that a plugin from outside would refuse, also those of a plugin that nobody enables.
+func wrongArgs(name string, data []byte, cfg *config.KubeSchedulerConfiguration, outside []Outside) (errs []error) {
+	for _, profile := range cfg.Profiles {
+		given := map[string]runtime.Object{}
+		for _, p := range profile.PluginConfig {
+			given[p.Name] = p.Args
+		}
+		used := enabledPlugins(profile)
+		for _, o := range outside {
+			args, configured := given[o.Name]
+			if !configured && !slices.Contains(used, o.Name) {
+				continue
+			}
+			if err := o.Args(args); err != nil {
+				errs = append(errs, fmt.Errorf("%s:%d: profile %s: %w", name, lineOfName(data, o.Name), profile.SchedulerName,
+					err))
 			}
 		}
 	}

@@ -108,6 +108,7 @@ type Scheduler struct {
 	popFromBackoff                 bool
 	groups                         *podGroups
 	inner                          *incremental.Cycle
+	outside                        incremental.Outside
 }
 
 // New builds the scheduler and registers it with the engine. Objects that already exist in the API are announced to it
@@ -168,7 +169,7 @@ func (s *Scheduler) options() []scheduler.Option {
 		scheduler.WithPercentageOfNodesToScore(c.PercentageOfNodesToScore),
 		scheduler.WithPodInitialBackoffSeconds(c.PodInitialBackoffSeconds),
 		scheduler.WithPodMaxBackoffSeconds(c.PodMaxBackoffSeconds),
-		scheduler.WithFrameworkOutOfTreeRegistry(s.p.Plugins),
+		scheduler.WithFrameworkOutOfTreeRegistry(s.foreign()),
 		scheduler.WithParallelism(1),
 		scheduler.WithClock(s.clock),
 	}
@@ -242,13 +243,13 @@ func (s *Scheduler) schedulePod(client kubernetes.Interface) (incremental.Schedu
 	}
 	if s.p.ExactUpstream {
 		var err error
-		if s.inner, err = incremental.Observe(s.sched, s.p.Config.Profiles, upstream); err != nil {
+		if s.inner, err = incremental.Observe(s.sched, s.p.Config.Profiles, s.outside, upstream); err != nil {
 			return nil, err
 		}
 		return s.inner.SchedulePod, nil
 	}
 	var err error
-	if s.inner, err = incremental.New(s.sched, s.p.Config.Profiles, upstream); err != nil {
+	if s.inner, err = incremental.New(s.sched, s.p.Config.Profiles, s.outside, upstream); err != nil {
 		return nil, err
 	}
 	s.sched.FailureHandler = s.inner.FailureHandler(s.sched.FailureHandler, client)

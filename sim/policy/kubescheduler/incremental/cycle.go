@@ -40,13 +40,18 @@ type Cycle struct {
 	counts   map[string]int64
 }
 
+// Outside are the plugins of every profile that are not kube-scheduler's own, by profile and name.
+type Outside map[string]map[string]fwk.Plugin
+
 // memoryLimit bounds what the classes keep; beyond it those not used for longest are forgotten.
 const memoryLimit = 1 << 30
 
 // New puts an incremental cycle into sched, which was made with these profiles. upstream is what it falls back to: the
-// scheduler's own SchedulePod, or a wrapper around it. It must be called before the first scheduling cycle.
-func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, upstream SchedulePod) (*Cycle, error) {
-	c, err := Observe(sched, profiles, upstream)
+// scheduler's own SchedulePod, or a wrapper around it; outside are the plugins from outside kube-scheduler. It must be
+// called before the first scheduling cycle.
+func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, outside Outside, upstream SchedulePod) (
+	*Cycle, error) {
+	c, err := Observe(sched, profiles, outside, upstream)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +66,8 @@ func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, ups
 }
 
 // Observe is New for a scheduler that shall keep its own cycle: attempts are only counted, as New's would be.
-func Observe(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, upstream SchedulePod) (*Cycle, error) {
+func Observe(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, outside Outside,
+	upstream SchedulePod) (*Cycle, error) {
 	h, err := reveal(sched)
 	if err != nil {
 		return nil, fmt.Errorf("the incremental scheduling cycle does not know this kube-scheduler: %w", err)
@@ -69,7 +75,7 @@ func Observe(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile,
 	c := &Cycle{sched: sched, upstream: upstream, hidden: h, exact: true, profiles: map[string]*profile{},
 		counts: map[string]int64{}}
 	for name, f := range sched.Profiles {
-		c.profiles[name] = newProfile(f, arguments(profiles, name))
+		c.profiles[name] = newProfile(f, arguments(profiles, name), outside[name])
 	}
 	return c, nil
 }
@@ -204,14 +210,17 @@ func (c *Cycle) classify(ctx context.Context, p *profile, pod *v1.Pod) signed {
 	id := identity{pod.UID, pod.Generation}
 	s, ok := c.pods.get(id)
 	if !ok {
-		// Pods are mostly made from a few templates: signing one is dearer than writing its specification down.
-		if spec, err := pod.Spec.Marshal(); err != nil {
+		// Pods are mostly made from a few templates: signing one is dearer than writing its specification down. Plugins
+		// from outside may sign what is not in there.
+		if spec, err := pod.Spec.Marshal(); err != nil || len(p.foreign) > 0 {
 			s = c.sign(ctx, p, pod)
 		} else if s, ok = p.specs.get(string(spec)); !ok {
 			s = c.sign(ctx, p, pod)
 			p.specs.put(string(spec), s)
 		}
-		c.pods.put(id, s)
+		if len(p.foreign) == 0 {
+			c.pods.put(id, s)
+		}
 	}
 	if s.class != nil {
 		c.attempts++

@@ -45,6 +45,7 @@ type profile struct {
 	filters     []string
 	scoring     []string
 	scorers     map[string]scorer // by name, those of scoring
+	foreign     map[string]bool   // plugins from outside that are node-local
 	signers     []fwk.SignPlugin
 	unsigned    bool // a plugin in use cannot sign
 	devices     bool // scores may depend on device classes
@@ -95,9 +96,9 @@ func arguments(profiles []config.KubeSchedulerProfile, name string) (a args) {
 }
 
 // newProfile reads a profile.
-func newProfile(f framework.Framework, a args) *profile {
+func newProfile(f framework.Framework, a args, outside map[string]fwk.Plugin) *profile {
 	p := &profile{devices: a.devices, scorers: map[string]scorer{}, classes: map[string]*class{},
-		hasScores: f.HasScorePlugins()}
+		hasScores: f.HasScorePlugins(), foreign: map[string]bool{}}
 	byName := map[string]fwk.Plugin{}
 	for _, plugin := range f.EnqueueExtensions() {
 		byName[plugin.Name()] = plugin
@@ -130,7 +131,35 @@ func newProfile(f framework.Framework, a args) *profile {
 		}
 		p.signers = append(p.signers, signer)
 	}
+	p.admitForeign(used, outside)
 	return p
+}
+
+// NodeLocal is what a plugin from outside kube-scheduler implements to take part. NodeLocal, which is never called, says
+// that what Filter and Score (before it is normalised) say of a node follows from what SignPod signs, from the
+// fragments of the plugins in tree that are in the profile, and from the NodeInfo: its generation must change with
+// whatever else the plugin keeps of the node. All instances of one plugin must sign alike.
+type NodeLocal interface {
+	fwk.SignPlugin
+	NodeLocal()
+}
+
+// admitForeign has the node-local plugins from outside, among those in use, take part.
+func (p *profile) admitForeign(used []string, outside map[string]fwk.Plugin) {
+	slices.Sort(used)
+	for _, name := range slices.Compact(used) {
+		plugin, ok := outside[name].(NodeLocal)
+		if !ok {
+			continue
+		}
+		p.foreign[name] = true
+		p.signers = append(p.signers, plugin)
+		if x, scores := p.scorers[name]; scores {
+			s, _ := plugin.(fwk.ScorePlugin)
+			x.normalises = s != nil && s.ScoreExtensions() != nil
+			p.scorers[name] = x
+		}
+	}
 }
 
 // Reasons why an attempt takes upstream's own path, as Counts names them.
@@ -150,7 +179,7 @@ const (
 func (p *profile) filtersLocal(state fwk.CycleState) string {
 	skipped := state.GetSkipFilterPlugins()
 	for _, name := range p.filters {
-		if !localFilters[name] && !skipped.Has(name) {
+		if !localFilters[name] && !p.foreign[name] && !skipped.Has(name) {
 			return "filter plugin " + name
 		}
 	}
@@ -164,7 +193,7 @@ func (p *profile) scoresLocal(state fwk.CycleState, images bool) string {
 		if skipped.Has(name) {
 			continue
 		}
-		if _, local := localScores[name]; !local {
+		if _, local := localScores[name]; !local && !p.foreign[name] {
 			return "score plugin " + name
 		}
 		if images && name == names.ImageLocality {
