@@ -2,8 +2,8 @@
 // annotation: the scheduler picks the GPUs, and the node only carries out what it wrote down.
 //
 // The names are those of Alibaba's GPU-sharing clusters, as the published simulator of such a cluster defines them
-// (hkust-adsl/kubernetes-scheduler-simulator, pkg/type/open-gpu-share/utils/const.go): a pod says how many GPUs it wants
-// and how many thousandths of each, and may name models; a node says how many GPUs it has and of which model.
+// (hkust-adsl/kubernetes-scheduler-simulator, pkg/type/open-gpu-share/utils/const.go): a pod says how many GPUs it
+// wants and how many thousandths of each, and may name models; a node says how many GPUs it has and of which model.
 package gpushare
 
 import (

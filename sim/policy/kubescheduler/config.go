@@ -61,7 +61,8 @@ var (
 
 // unknownPlugins reports enabled or configured plugins that kube-scheduler does not have. Upstream refuses the former
 // only when it starts, and reads the configuration of the latter for nobody.
-func unknownPlugins(name string, data []byte, cfg *config.KubeSchedulerConfiguration, outside []Outside) (errs []error) {
+func unknownPlugins(name string, data []byte, cfg *config.KubeSchedulerConfiguration, outside []Outside) (
+	errs []error) {
 	registry := plugins.NewInTreeRegistry()
 	for _, o := range outside {
 		registry[o.Name] = nil

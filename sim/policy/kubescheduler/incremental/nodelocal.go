@@ -44,8 +44,9 @@ type scorer struct {
 type profile struct {
 	filters     []string
 	scoring     []string
-	scorers     map[string]scorer // by name, those of scoring
-	foreign     map[string]bool   // plugins from outside that are node-local
+	scorers     map[string]scorer    // by name, those of scoring
+	foreign     map[string]NodeLocal // plugins from outside that are node-local
+	renorms     bool                 // one of them makes equal scores unequal
 	signers     []fwk.SignPlugin
 	unsigned    bool // a plugin in use cannot sign
 	devices     bool // scores may depend on device classes
@@ -98,7 +99,7 @@ func arguments(profiles []config.KubeSchedulerProfile, name string) (a args) {
 // newProfile reads a profile.
 func newProfile(f framework.Framework, a args, outside map[string]fwk.Plugin) *profile {
 	p := &profile{devices: a.devices, scorers: map[string]scorer{}, classes: map[string]*class{},
-		hasScores: f.HasScorePlugins(), foreign: map[string]bool{}}
+		hasScores: f.HasScorePlugins(), foreign: map[string]NodeLocal{}}
 	byName := map[string]fwk.Plugin{}
 	for _, plugin := range f.EnqueueExtensions() {
 		byName[plugin.Name()] = plugin
@@ -135,14 +136,18 @@ func newProfile(f framework.Framework, a args, outside map[string]fwk.Plugin) *p
 	return p
 }
 
-// NodeLocal is what a plugin from outside kube-scheduler implements to take part. NodeLocal, which is never called, says
-// that what Filter and Score (before it is normalised) say of a node follows from what SignPod signs, from the
-// fragments of the plugins in tree that are in the profile, and from the NodeInfo: its generation must change with
-// whatever else the plugin keeps of the node. All instances of one plugin must sign alike.
+// NodeLocal is what a plugin from outside kube-scheduler implements to take part. What its Filter and Score (before
+// it is normalised) say of a node must follow from the fragments that NodeLocal returns for the pod, from what
+// kube-scheduler's own plugins look at in it, and from the NodeInfo: its generation must change with whatever else
+// the plugin keeps of the node. All instances of one plugin must answer alike.
 type NodeLocal interface {
-	fwk.SignPlugin
-	NodeLocal()
+	fwk.Plugin
+	NodeLocal(pod *v1.Pod) []fwk.SignFragment
 }
+
+// Renormalizing is implemented by a score plugin from outside whose NormalizeScore does not leave equal scores equal.
+// It is never called.
+type Renormalizing interface{ Renormalizing() }
 
 // admitForeign has the node-local plugins from outside, among those in use, take part.
 func (p *profile) admitForeign(used []string, outside map[string]fwk.Plugin) {
@@ -152,12 +157,13 @@ func (p *profile) admitForeign(used []string, outside map[string]fwk.Plugin) {
 		if !ok {
 			continue
 		}
-		p.foreign[name] = true
-		p.signers = append(p.signers, plugin)
+		p.foreign[name] = plugin
 		if x, scores := p.scorers[name]; scores {
 			s, _ := plugin.(fwk.ScorePlugin)
 			x.normalises = s != nil && s.ScoreExtensions() != nil
 			p.scorers[name] = x
+			_, always := plugin.(Renormalizing)
+			p.renorms = p.renorms || always
 		}
 	}
 }
@@ -179,7 +185,7 @@ const (
 func (p *profile) filtersLocal(state fwk.CycleState) string {
 	skipped := state.GetSkipFilterPlugins()
 	for _, name := range p.filters {
-		if !localFilters[name] && !p.foreign[name] && !skipped.Has(name) {
+		if !localFilters[name] && p.foreign[name] == nil && !skipped.Has(name) {
 			return "filter plugin " + name
 		}
 	}
@@ -193,7 +199,7 @@ func (p *profile) scoresLocal(state fwk.CycleState, images bool) string {
 		if skipped.Has(name) {
 			continue
 		}
-		if _, local := localScores[name]; !local && !p.foreign[name] {
+		if _, local := localScores[name]; !local && p.foreign[name] == nil {
 			return "score plugin " + name
 		}
 		if images && name == names.ImageLocality {
@@ -215,6 +221,11 @@ func (p *profile) key(ctx context.Context, pod *v1.Pod) (string, bool) {
 			return "", false
 		}
 		for _, f := range fragments {
+			parts[f.Key] = f.Value
+		}
+	}
+	for _, plugin := range p.foreign {
+		for _, f := range plugin.NodeLocal(pod) {
 			parts[f.Key] = f.Value
 		}
 	}

@@ -99,6 +99,9 @@ func (c *class) layout(raw []fwk.PluginScore) bool {
 // afterwards, too.
 func (a *attempt) uniform(w window) bool {
 	c := a.class
+	if a.p.renorms {
+		return false
+	}
 	if c.odds == 0 {
 		return true
 	}

@@ -1,5 +1,6 @@
-// Package bestfit is the score plugin BestFit of the experiment that the paper on fragmentation gradient descent compares
-// with (Weng et al., USENIX ATC 2023; its simulator's best_fit_score.go): the node that has least left afterwards.
+// Package bestfit is the score plugin BestFit of the experiment that the paper on fragmentation gradient descent
+// compares with (Weng et al., USENIX ATC 2023; its simulator's best_fit_score.go): the node that has least left
+// afterwards.
 package bestfit
 
 import (
@@ -64,12 +65,12 @@ type bestFit struct {
 // Name implements fwk.Plugin.
 func (*bestFit) Name() string { return Name }
 
-// NodeLocal says that a raw score follows from what SignPod signs and the node alone.
-func (*bestFit) NodeLocal() {}
+// NodeLocal implements incremental.NodeLocal.
+func (*bestFit) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
 
-// SignPod implements fwk.SignPlugin; the CPU request is in upstream's own signature.
-func (*bestFit) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(ctx, pod)
+// SignPod implements fwk.SignPlugin.
+func (*bestFit) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return gpus.Sign(pod), nil
 }
 
 // Score implements fwk.ScorePlugin.
@@ -78,8 +79,8 @@ func (b *bestFit) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, in
 	return b.args.score(n.CPULeft-ask.CPUMilli, int64(n.TotalLeft()-ask.Total())), nil
 }
 
-// score is floor(100 × (1 − ½·cpu/maxCPU − ½·gpu/maxGPU)), not below 0, in whole numbers: its parts are often whole, and
-// then binary fractions would be off by one.
+// score is floor(100 × (1 − ½·cpu/maxCPU − ½·gpu/maxGPU)), not below 0, in whole numbers: its parts are often whole,
+// and then binary fractions would be off by one.
 func (a Args) score(cpu, gpu int64) int64 {
 	whole := 2 * a.MaxCPUMilli * a.MaxGPUMilli
 	return max(0, fwk.MaxNodeScore*(whole-cpu*a.MaxGPUMilli-gpu*a.MaxCPUMilli)/whole)

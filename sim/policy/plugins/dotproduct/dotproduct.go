@@ -30,9 +30,10 @@ type Args struct {
 
 // Plugin is its entry in the list.
 func Plugin() plugin.Plugin {
-	p := plugin.Plugin{Name: Name, Summary: "scores nodes by how little what is free there resembles what the pod asks for",
-		Points: []string{"score"},
-		Args:   func() any { return &Args{MaxCPUMilli: 128_000, MaxGPUMilli: 8_000} },
+	p := plugin.Plugin{Name: Name,
+		Summary: "scores nodes by how little what is free there resembles what the pod asks for",
+		Points:  []string{"score"},
+		Args:    func() any { return &Args{MaxCPUMilli: 128_000, MaxGPUMilli: 8_000} },
 		Check: func(args any) error {
 			if a := args.(*Args); a.MaxCPUMilli < 1 || a.MaxGPUMilli < 1 {
 				return errors.New("maxCPUMilli and maxGPUMilli must be at least 1")
@@ -59,12 +60,12 @@ type dotProduct struct {
 // Name implements fwk.Plugin.
 func (*dotProduct) Name() string { return Name }
 
-// NodeLocal says that a score follows from what SignPod signs and the node alone.
-func (*dotProduct) NodeLocal() {}
+// NodeLocal implements incremental.NodeLocal.
+func (*dotProduct) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
 
-// SignPod implements fwk.SignPlugin; the CPU request is in upstream's own signature.
-func (*dotProduct) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(ctx, pod)
+// SignPod implements fwk.SignPlugin.
+func (*dotProduct) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return gpus.Sign(pod), nil
 }
 
 // Score implements fwk.ScorePlugin.

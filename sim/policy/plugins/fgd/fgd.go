@@ -120,12 +120,12 @@ func newFGD(env plugin.Env, args Args, h fwk.Handle) *fgd {
 // Name implements fwk.Plugin.
 func (*fgd) Name() string { return Name }
 
-// NodeLocal says that a score follows from what SignPod signs and the node alone.
-func (*fgd) NodeLocal() {}
+// NodeLocal implements incremental.NodeLocal.
+func (*fgd) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
 
-// SignPod implements fwk.SignPlugin; the CPU request is in upstream's own signature.
-func (*fgd) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(ctx, pod)
+// SignPod implements fwk.SignPlugin.
+func (*fgd) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return gpus.Sign(pod), nil
 }
 
 // EventsToRegister implements fwk.EnqueueExtensions: a pod that could not be scheduled because the list of typical pods

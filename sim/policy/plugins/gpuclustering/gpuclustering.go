@@ -1,6 +1,6 @@
 // Package gpuclustering is the score plugin GPUClustering of the experiment that the paper on fragmentation gradient
-// descent compares with (Weng et al., USENIX ATC 2023; its simulator's gpu_clustering_score.go, after Gandiva, OSDI 2018):
-// pods that ask for the same number of GPUs share nodes.
+// descent compares with (Weng et al., USENIX ATC 2023; its simulator's gpu_clustering_score.go, after Gandiva, OSDI
+// 2018): pods that ask for the same number of GPUs share nodes.
 package gpuclustering
 
 import (
@@ -57,12 +57,12 @@ type clustering struct {
 // Name implements fwk.Plugin.
 func (*clustering) Name() string { return Name }
 
-// NodeLocal says that a score follows from what SignPod signs and the node alone.
-func (*clustering) NodeLocal() {}
+// NodeLocal implements incremental.NodeLocal.
+func (*clustering) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
 
 // SignPod implements fwk.SignPlugin.
-func (*clustering) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(ctx, pod)
+func (*clustering) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return gpus.Sign(pod), nil
 }
 
 // Score implements fwk.ScorePlugin.

@@ -1,6 +1,6 @@
-// Package gpupacking is the score plugin GPUPacking of the experiment that the paper on fragmentation gradient descent
-// compares with (Weng et al., USENIX ATC 2023; its simulator's gpu_packing_score.go, after MLaaS in the Wild, NSDI 2022):
-// GPUs in use first, then free GPUs of nodes in use, then free nodes.
+// Package gpupacking is the score plugin GPUPacking of the experiment that the paper on fragmentation gradient
+// descent compares with (Weng et al., USENIX ATC 2023; its simulator's gpu_packing_score.go, after MLaaS in the Wild,
+// NSDI 2022): GPUs in use first, then free GPUs of nodes in use, then free nodes.
 package gpupacking
 
 import (
@@ -34,12 +34,12 @@ type packing struct{ book *gpus.Book }
 // Name implements fwk.Plugin.
 func (*packing) Name() string { return Name }
 
-// NodeLocal says that a score follows from what SignPod signs and the node alone.
-func (*packing) NodeLocal() {}
+// NodeLocal implements incremental.NodeLocal.
+func (*packing) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
 
 // SignPod implements fwk.SignPlugin.
-func (*packing) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(ctx, pod)
+func (*packing) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return gpus.Sign(pod), nil
 }
 
 // Score implements fwk.ScorePlugin.
@@ -47,8 +47,9 @@ func (p *packing) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, in
 	return score(p.book.Node(info), gpus.Asked(state, pod)), nil
 }
 
-// score is 0 for a pod without GPUs; on a free node 33 less its GPUs, but no less than their number; with free GPUs of a
-// node in use 50 less their number, at least 33; with GPUs in use 100 less a tenth of the percentages free on them.
+// score is 0 for a pod without GPUs; on a free node 33 less its GPUs, but no less than their number; with free GPUs
+// of a node in use 50 less their number, at least 33; with GPUs in use 100 less a tenth of the percentages free on
+// them.
 func score(n *gpus.Node, ask *gpus.Ask) int64 {
 	if ask.GPUs == 0 {
 		return 0

@@ -1,8 +1,6 @@
 package gpus
 
 import (
-	"context"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -18,8 +16,8 @@ func (c *chosen) Clone() fwk.StateData { return c }
 
 const stateKey fwk.StateKey = "orrery/gpu-choice"
 
-// SetChoice has the GPUShare plugin choose GPUs in this scheduling cycle as choose says. A policy calls it in PreFilter,
-// which runs in every cycle; PreScore and Score do not run when only one node fits.
+// SetChoice has the GPUShare plugin choose GPUs in this scheduling cycle as choose says. A policy calls it in
+// PreFilter, which runs in every cycle; PreScore and Score do not run when only one node fits.
 func SetChoice(state fwk.CycleState, choose Choose) { state.Write(stateKey, &chosen{choose}) }
 
 // Choice returns what SetChoice set, else BestFit.
@@ -32,11 +30,12 @@ func Choice(state fwk.CycleState) Choose {
 	return BestFit
 }
 
-// Sign is SignPod of a plugin that looks at nothing in a pod but its CPU request and its annotations for GPUs.
-func Sign(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+// Sign returns what a plugin looks at in a pod that looks at nothing but its annotations for GPUs and its CPU request,
+// which is in kube-scheduler's own signature.
+func Sign(pod *v1.Pod) []fwk.SignFragment {
 	a := pod.Annotations
 	return []fwk.SignFragment{{Key: "v1.Pod.Annotations.GPUShare()",
-		Value: []string{a[gpushare.Count], a[gpushare.Milli], a[gpushare.Model]}}}, nil
+		Value: []string{a[gpushare.Count], a[gpushare.Milli], a[gpushare.Model]}}}
 }
 
 // Ask is what a pod asks for, as far as placing GPUs goes.

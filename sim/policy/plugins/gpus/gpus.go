@@ -96,8 +96,8 @@ func (n *Node) Pick(r gpushare.Request, choose Choose) []int {
 	return fit
 }
 
-// Book holds what is reserved, and remembers what it worked out of each node until the node changes. One book serves all
-// plugins of a scheduler. It is safe for concurrent use: binding runs beside scheduling.
+// Book holds what is reserved, and remembers what it worked out of each node until the node changes. One book serves
+// all plugins of a scheduler. It is safe for concurrent use: binding runs beside scheduling.
 type Book struct {
 	mu       sync.Mutex
 	reserved map[types.UID][]int
@@ -168,7 +168,8 @@ func (b *Book) gpusOf(pod *v1.Pod) []int {
 	return b.reserved[pod.UID]
 }
 
-// take counts a pod's GPUs as used. It reports false, and counts nothing, when there are none or they are not the node's.
+// take counts a pod's GPUs as used. It reports false, and counts nothing, when there are none or they are not the
+// node's.
 func (n *Node) take(gpus []int, r gpushare.Request) bool {
 	for _, g := range gpus {
 		if g >= len(n.Left) || n.Left[g] < r.Milli {

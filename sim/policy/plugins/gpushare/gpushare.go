@@ -27,7 +27,7 @@ const Name = "GPUShare"
 // Plugin is its entry in the list.
 func Plugin() plugin.Plugin {
 	return plugin.Plugin{Name: Name,
-		Summary: "places pods that ask for GPUs by annotation (alibabacloud.com/gpu-count, gpu-milli): a part of one or whole",
+		Summary: "places pods that ask by annotation for whole GPUs or a part of one (alibabacloud.com/gpu-milli)",
 		Points:  []string{"preFilter", "filter", "reserve", "preBind"},
 		New: func(env plugin.Env) frameworkruntime.PluginFactory {
 			return func(_ context.Context, _ runtime.Object, h fwk.Handle) (fwk.Plugin, error) {
@@ -59,12 +59,12 @@ var (
 // Name implements fwk.Plugin.
 func (*share) Name() string { return Name }
 
-// NodeLocal says that Filter looks at nothing but the pod's annotations and the pods on the node.
-func (*share) NodeLocal() {}
+// NodeLocal implements incremental.NodeLocal.
+func (*share) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
 
 // SignPod implements fwk.SignPlugin.
-func (*share) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(ctx, pod)
+func (*share) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return gpus.Sign(pod), nil
 }
 
 // EventsToRegister implements fwk.EnqueueExtensions: what can make a refused pod fit.
@@ -87,7 +87,8 @@ func (*share) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ 
 	return nil, nil
 }
 
-// PreFilterExtensions implements fwk.PreFilterPlugin: Filter looks at the NodeInfo alone, also where pods are taken away.
+// PreFilterExtensions implements fwk.PreFilterPlugin: Filter looks at the NodeInfo alone, also where pods are taken
+// away.
 func (*share) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
 // Filter implements fwk.FilterPlugin.

@@ -36,8 +36,8 @@ type Plugin struct {
 	New func(env Env) frameworkruntime.PluginFactory
 }
 
-// Decode reads the plugin's arguments strictly: what is unknown or of another type is an error. obj is what upstream hands
-// to a factory, nil without pluginConfig. The result is what Args returns, filled in.
+// Decode reads the plugin's arguments strictly: what is unknown or of another type is an error. obj is what upstream
+// hands to a factory, nil without pluginConfig. The result is what Args returns, filled in.
 func (p Plugin) Decode(obj runtime.Object) (any, error) {
 	if p.Args == nil {
 		if raw, err := rawOf(obj); err != nil || len(raw) > 0 && string(raw) != "{}" {

@@ -1,6 +1,9 @@
 // Package random is the plugin Random of the experiment that the paper on fragmentation gradient descent compares with
-// (Weng et al., USENIX ATC 2023): any node that fits, any GPU of it that fits. As the only score plugin it leaves the
-// node to kube-scheduler, which picks uniformly among equals.
+// (Weng et al., USENIX ATC 2023): any node that fits, any GPU of it that fits.
+//
+// kube-scheduler v1.37.2 draws no lots among nodes with equal scores: the first in the order of a heap wins, so scores
+// that are all alike would be first fit. The plugin draws itself, when it is shown all nodes that fit. It does not sign
+// pods, so that nobody takes the next node from what was said about an earlier pod.
 package random
 
 import (
@@ -33,13 +36,11 @@ type random struct{ env plugin.Env }
 // Name implements fwk.Plugin.
 func (*random) Name() string { return Name }
 
-// NodeLocal says that a score follows from the node alone: all are alike.
-func (*random) NodeLocal() {}
+// NodeLocal implements incremental.NodeLocal.
+func (*random) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
 
-// SignPod implements fwk.SignPlugin.
-func (*random) SignPod(ctx context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(ctx, pod)
-}
+// Renormalizing implements incremental.Renormalizing.
+func (*random) Renormalizing() {}
 
 // PreFilter implements fwk.PreFilterPlugin: it says how the GPU will be chosen.
 func (r *random) PreFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (
@@ -74,4 +75,13 @@ func (*random) Score(context.Context, fwk.CycleState, *v1.Pod, fwk.NodeInfo) (in
 }
 
 // ScoreExtensions implements fwk.ScorePlugin.
-func (*random) ScoreExtensions() fwk.ScoreExtensions { return nil }
+func (r *random) ScoreExtensions() fwk.ScoreExtensions { return r }
+
+// NormalizeScore implements fwk.ScoreExtensions: one node of all gets everything.
+func (r *random) NormalizeScore(_ context.Context, _ fwk.CycleState, pod *v1.Pod,
+	scores fwk.NodeScoreList) *fwk.Status {
+	if n := uint64(len(scores)); n > 0 {
+		scores[r.env.Draw("random/node", pod.Namespace, pod.Name)%n].Score = fwk.MaxNodeScore
+	}
+	return nil
+}
