@@ -66,6 +66,7 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 			p.Nodes = append(p.Nodes, plan.Node{Name: name, Pool: i})
 		}
 	}
+	s.planLinks(p)
 	for _, path := range sortedKeys(s.Expect) {
 		p.Expect = append(p.Expect, plan.Bound{Path: path, Min: s.Expect[path].Min, Max: s.Expect[path].Max})
 	}

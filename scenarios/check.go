@@ -44,6 +44,7 @@ func (s *Scenario) check() {
 	s.checkPriorities()
 	s.checkPricing()
 	s.checkExpect()
+	s.checkTopology()
 }
 
 func (s *Scenario) checkCluster() {

@@ -207,6 +207,9 @@ func defaultText(f strict.Field, v reflect.Value) string {
 	if v.Kind() == reflect.Struct && !isScalar(inner) || v.Kind() == reflect.Pointer {
 		return ""
 	}
+	if list, ok := v.Interface().([]string); ok && len(list) > 0 {
+		return "`[" + strings.Join(list, ", ") + "]`"
+	}
 	data, err := yaml.Marshal(v.Interface())
 	if err != nil {
 		return "?"

@@ -25,6 +25,11 @@ func (s *Scenario) complete() {
 			pool.NodeNamePrefix = pool.Name + "-"
 		}
 	}
+	if t := s.Cluster.Topology; t != nil {
+		for i := range t.Fabrics {
+			t.Fabrics[i].Layers = t.Fabrics[i].shape(s)
+		}
+	}
 	if s.Workload.MaxGPUsPerPod == 0 {
 		s.Workload.MaxGPUsPerPod = max(s.gpusPerNodeMax(), 1)
 	}

@@ -73,6 +73,8 @@ type Cluster struct {
 	Pools []Pool `yaml:"pools"`
 	// Nodes read from a file of a trace, grouped into pools by shape after the pools above.
 	NodeList *NodeList `yaml:"nodeList,omitempty"`
+	// Where the nodes stand to each other. Without it nothing is known of that.
+	Topology *Topology `yaml:"topology,omitempty"`
 }
 
 // Pool is a group of equal nodes.
@@ -107,6 +109,8 @@ type Pool struct {
 	Zone string `yaml:"zone"`
 	// Value of topology.kubernetes.io/region.
 	Region string `yaml:"region"`
+	// Where the nodes stand in their network. Default: they begin a new leaf.
+	Topology *Place `yaml:"topology,omitempty"`
 	// Value of node.kubernetes.io/instance-type.
 	InstanceType string `yaml:"instanceType"`
 	// How the device plugin shares GPUs.

@@ -105,7 +105,7 @@ func Nodes(p *plan.Plan) []*corev1.Node {
 		pool := p.Pools[n.Pool]
 		params := kwok.NodeParams{Name: n.Name, Pool: pool.Name, GPUModel: pool.GPUModel, GPUs: pool.GPUsPerNode,
 			Resource: pool.Resource, Replicas: pool.SlotsPerGPU, CPUMilli: pool.CPUMilli, MemoryMiB: pool.MemoryMiB,
-			MemoryMiBPerGPU: pool.MemoryMiBPerGPU, MaxPods: pool.MaxPods, Labels: pool.Labels}
+			MemoryMiBPerGPU: pool.MemoryMiBPerGPU, MaxPods: pool.MaxPods, Labels: nodeLabels(pool, n)}
 		for _, t := range pool.Taints {
 			params.Taints = append(params.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
 		}
@@ -131,7 +131,8 @@ func (c *cluster) buildNodes() error {
 		if _, err := c.store.Create(obj); err != nil {
 			return fmt.Errorf("creating node %s: %w", obj.Name, err)
 		}
-		c.record(journal.Node{Node: obj.Name, Pool: pool.Name, State: journal.NodeUp, GPUs: pool.GPUsPerNode})
+		c.record(journal.Node{Node: obj.Name, Pool: pool.Name, State: journal.NodeUp, GPUs: pool.GPUsPerNode,
+			Domains: c.plan.Nodes[i].Domains})
 	}
 	return nil
 }

@@ -38,7 +38,6 @@ type cluster struct {
 	scheduler *kubescheduler.Scheduler
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
 	jobs      *workload.Tracker
-	pace      *pace // nil when work always goes as fast as the trace says
 
 	work     map[string]physics // by pod key: what the containers do; physics, no controller sees it
 	deleting map[string]string  // by pod key: why we asked for the deletion
@@ -99,16 +98,8 @@ func (c *cluster) build() error {
 		return err
 	}
 	c.fleet = fleet.New(nil)
-	pace, err := newPace(c)
-	if err != nil {
-		return err
-	}
-	params := workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods, Groups: c,
-		Describe: c.describe}
-	if pace != nil {
-		c.pace, params.Physics = pace, pace
-	}
-	c.jobs = workload.New(params)
+	c.jobs = workload.New(workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods,
+		Groups: c, Describe: c.describe})
 	c.buildKubelet()
 	if err := c.buildNodes(); err != nil {
 		return err
@@ -130,14 +121,10 @@ func (c *cluster) announce() {
 	for _, w := range c.plan.Warnings {
 		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
 	}
-	for _, p := range c.plan.Pools {
-		pool := journal.Pool{Pool: p.Name, GPUModel: p.GPUModel, GPUsPerNode: p.GPUsPerNode,
-			SlotsPerGPU: max(p.SlotsPerGPU, 1), CPUMilli: p.CPUMilli, MemoryMiB: p.MemoryMiB, ResourceName: p.Resource}
-		if p.MaxPods != journal.MaxPods {
-			pool.MaxPods = p.MaxPods
-		}
-		c.record(pool)
+	for i := range c.plan.Pools {
+		c.record(poolRecord(c.plan, &c.plan.Pools[i]))
 	}
+	c.announceTopology()
 }
 
 // play feeds the jobs and runs until nothing is left that can change, or the horizon.

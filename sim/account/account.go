@@ -53,6 +53,7 @@ type Fold struct {
 	led      ledger
 	series   series
 	heat     heatScale
+	places   places
 	verdicts verdicts
 	stats    stats
 	warns    warnings
@@ -125,6 +126,10 @@ func (f *Fold) append(at units.Time, b journal.Body) error {
 		}
 	case journal.Partition:
 		return f.partition(b)
+	case journal.Layer:
+		return f.places.layer(b)
+	case journal.Domain:
+		return f.places.domain(b)
 	case journal.Topology, journal.JobSpeed: // told in the journal only
 	case journal.API: // the account is of jobs and devices; API writes are for explanations and audits
 	default:

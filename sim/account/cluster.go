@@ -45,6 +45,7 @@ func (f *Fold) addPool(b journal.Pool) error {
 	p := &pool{Pool: b, index: len(f.pools)}
 	f.pools = append(f.pools, p)
 	f.byPool[b.Pool] = p
+	f.places.pool(b)
 	return nil
 }
 
@@ -64,6 +65,7 @@ func (f *Fold) setNode(b journal.Node) error {
 		n = &node{name: b.Node, pool: p, state: journal.NodeRemoved, last: f.now}
 		f.nodes[b.Node] = n
 		f.heat.nodes(len(f.nodes))
+		f.places.node(b)
 	}
 	if n.pool != p {
 		return fmt.Errorf("node %s moves from pool %s to %s", b.Node, n.pool.Pool.Pool, b.Pool)

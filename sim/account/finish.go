@@ -142,7 +142,7 @@ func (f *Fold) reconcile(nodes []*node) error {
 func (f *Fold) data(nodes []*node) *result.Data {
 	d := &result.Data{Config: f.opt.Config, Pools: f.poolTable(nodes), Tenants: f.tenantTable(), Sizes: f.sizeTable(),
 		Series: f.series.result(f.now), Reasons: f.verdicts.table(), WaitHist: f.stats.histogram(),
-		Longest: f.stats.longest}
+		Longest: f.stats.longest, Topology: f.places.result()}
 	d.Nodes = f.nodeTable(nodes, &d.Series)
 	d.Summary = f.summary()
 	return d

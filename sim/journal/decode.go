@@ -34,6 +34,9 @@ func parseLine(line []byte) (Record, error) {
 		body = d.job(kind)
 	}
 	if body == nil {
+		body = d.place(kind)
+	}
+	if body == nil {
 		body = d.rest(kind)
 	}
 	if body == nil {
@@ -180,36 +183,6 @@ func (d *decoder) rest(kind string) Body {
 	switch kind {
 	case "run":
 		return d.run()
-	case "pool":
-		var b Pool
-		d.fields(func() bool {
-			return d.name("pool", &b.Pool) || d.name("gpu_model", &b.GPUModel) ||
-				number(d, "gpus_per_node", &b.GPUsPerNode) || number(d, "slots_per_gpu", &b.SlotsPerGPU) ||
-				number(d, "cpu_milli", &b.CPUMilli) || number(d, "memory_mib", &b.MemoryMiB) ||
-				d.name("resource", &b.ResourceName) || number(d, "max_pods", &b.MaxPods)
-		})
-		return b
-	case "node":
-		var b Node
-		d.fields(func() bool {
-			if d.key == "domains" {
-				b.Domains = d.strs()
-				return true
-			}
-			return d.name("node", &b.Node) || d.name("pool", &b.Pool) || d.name("state", &b.State) ||
-				number(d, "gpus", &b.GPUs)
-		})
-		return b
-	case "topology":
-		var b Topology
-		d.fields(func() bool {
-			if d.key == "layers" {
-				b.Layers = d.strs()
-				return true
-			}
-			return false
-		})
-		return b
 	case "partition":
 		var b Partition
 		d.fields(func() bool {

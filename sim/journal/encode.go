@@ -22,7 +22,7 @@ func (e *encoder) record(at units.Time, body Body) error {
 	e.b = append(e.b, `,"k":"`...)
 	e.b = append(e.b, body.Kind()...)
 	e.b = append(e.b, '"')
-	if !e.pod(body) && !e.job(body) && !e.rest(body) {
+	if !e.pod(body) && !e.job(body) && !e.place(body) && !e.rest(body) {
 		return fmt.Errorf("journal: body of unknown type %T (bodies are passed by value)", body)
 	}
 	e.b = append(e.b, '}', '\n')
@@ -145,23 +145,6 @@ func (e *encoder) rest(body Body) bool {
 		e.strOmit(`,"trace":`, b.Trace)
 		e.dict(`,"versions":`, b.Versions)
 		e.strs(`,"profiles":`, b.Scheduler)
-	case Pool:
-		e.str(`,"pool":`, b.Pool)
-		e.strOmit(`,"gpu_model":`, b.GPUModel)
-		e.int(`,"gpus_per_node":`, int64(b.GPUsPerNode))
-		e.int(`,"slots_per_gpu":`, int64(b.SlotsPerGPU))
-		e.int(`,"cpu_milli":`, b.CPUMilli)
-		e.int(`,"memory_mib":`, b.MemoryMiB)
-		e.strOmit(`,"resource":`, b.ResourceName)
-		e.intOmit(`,"max_pods":`, b.MaxPods)
-	case Node:
-		e.str(`,"node":`, b.Node)
-		e.str(`,"pool":`, b.Pool)
-		e.str(`,"state":`, b.State)
-		e.int(`,"gpus":`, int64(b.GPUs))
-		e.strs(`,"domains":`, b.Domains)
-	case Topology:
-		e.strs(`,"layers":`, b.Layers)
 	case Partition:
 		e.str(`,"node":`, b.Node)
 		e.slots(`,"slots":`, b.Slots)

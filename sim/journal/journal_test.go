@@ -24,7 +24,7 @@ import (
 )
 
 // bodies lists every kind of body once. TestEveryKindListed keeps it complete.
-var bodies = []Body{Run{}, Pool{}, Topology{}, Node{}, Partition{}, JobSubmit{}, JobPlaced{}, JobStart{}, JobSpeed{},
+var bodies = []Body{Run{}, Pool{}, Topology{}, Layer{}, Domain{}, Node{}, Partition{}, JobSubmit{}, JobPlaced{}, JobStart{}, JobSpeed{},
 	JobRestart{}, JobEnd{}, PodCreate{},
 	Attempt{}, Preempt{}, PodBind{}, PodAssign{}, PodStart{}, PodTerminate{}, PodEnd{}, PodRelease{}, PodDelete{},
 	API{}, Warn{}, End{}}

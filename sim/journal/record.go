@@ -40,16 +40,42 @@ type Pool struct {
 	MemoryMiB    int64  `json:"memory_mib"`
 	ResourceName string `json:"resource,omitempty"` // extended resource, e.g. nvidia.com/gpu
 	MaxPods      int64  `json:"max_pods,omitempty"` // of one node; 0 = MaxPods
+	// NICs of a node for traffic between GPUs, and what each can send, 10⁶ bytes per second. Told with a topology only.
+	NICs  int   `json:"nics,omitempty"`
+	NICMB int64 `json:"nic_mbs,omitempty"`
+	// Link is the kind of link between GPUs, "" = PCIe, and LinkMB what one GPU can send over it, 10⁶ bytes per second.
+	Link   string `json:"link,omitempty"`
+	LinkMB int64  `json:"link_mbs,omitempty"`
 }
 
 // MaxPods is how many pods a node takes when its pool does not say: the kubelet's own default (KubeletConfiguration,
 // maxPods).
 const MaxPods = 110
 
-// Topology names the layers of the cluster's topology, coarse to fine, e.g. zone, spine, leaf, nvlink. It precedes the
-// nodes. A run without it knows nothing of where nodes stand.
+// Topology names the layers of the cluster's topology, coarse to fine, e.g. zone, spine, leaf, nvlink, node. It
+// precedes the nodes. A run without it knows nothing of where nodes stand.
 type Topology struct {
 	Layers []string `json:"layers,omitempty"`
+}
+
+// Layer describes one of Topology's layers, which it follows.
+type Layer struct {
+	Layer string `json:"layer"`
+	// Layer's kind: region, zone, core, spine, leaf, nvlink or node.
+	LayerKind string   `json:"kind"`
+	Labels    []string `json:"labels,omitempty"` // keys of the node labels that carry its domains
+}
+
+// Domain describes a domain of a layer other than the nodes'. It follows the layers and precedes the nodes.
+type Domain struct {
+	Layer  string `json:"layer"`
+	Domain string `json:"domain"`
+	Places int    `json:"places"` // nodes that it was built for
+	// Uplink is the bandwidth of all its uplinks in one direction, 10⁶ bytes per second; 0 = without limit.
+	Uplink int64 `json:"uplink_mbs,omitempty"`
+	// Oversubscription is what its members can send up together ÷ Uplink, in thousandths; 0 without a limit.
+	Oversubscription int64 `json:"oversubscription_milli,omitempty"`
+	Rails            int   `json:"rails,omitempty"` // equal parts of it, one for each NIC of a node
 }
 
 // Node states.
@@ -273,6 +299,8 @@ type End struct {
 func (Run) Kind() string          { return "run" }
 func (Pool) Kind() string         { return "pool" }
 func (Topology) Kind() string     { return "topology" }
+func (Layer) Kind() string        { return "layer" }
+func (Domain) Kind() string       { return "domain" }
 func (Node) Kind() string         { return "node" }
 func (Partition) Kind() string    { return "partition" }
 func (JobSubmit) Kind() string    { return "job.submit" }

@@ -158,6 +158,8 @@ type Data struct {
 	SpeedHist     Histogram
 	Fragmentation FragmentationSeries
 	Layers        []Layer // of the topology, coarse to fine
+	// Topology is where the nodes stand, nil when the run does not know.
+	Topology *Topology
 	// Config is the resolved scenario, YAML.
 	Config string
 }
