@@ -38,6 +38,7 @@ type cluster struct {
 	scheduler *kubescheduler.Scheduler
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
 	jobs      *workload.Tracker
+	pace      *pace // nil when work always goes as fast as the trace says
 
 	work     map[string]physics // by pod key: what the containers do; physics, no controller sees it
 	deleting map[string]string  // by pod key: why we asked for the deletion
@@ -98,8 +99,16 @@ func (c *cluster) build() error {
 		return err
 	}
 	c.fleet = fleet.New(nil)
-	c.jobs = workload.New(workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods,
-		Groups: c, Describe: c.describe})
+	pace, err := newPace(c)
+	if err != nil {
+		return err
+	}
+	params := workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods, Groups: c,
+		Describe: c.describe}
+	if pace != nil {
+		c.pace, params.Physics = pace, pace
+	}
+	c.jobs = workload.New(params)
 	c.buildKubelet()
 	if err := c.buildNodes(); err != nil {
 		return err

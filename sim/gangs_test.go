@@ -6,8 +6,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"orrery/sim/journal"
+	"orrery/sim/units"
 )
 
 // gangs is a small cluster with two gangs among single jobs: one that must wait for two whole nodes, and one that needs
@@ -110,4 +112,79 @@ func TestGangs(t *testing.T) {
 			t.Errorf("%s of a gang that cannot fit: scheduled %v, tried %d times", pod, scheduled[pod], tried[pod])
 		}
 	}
+}
+
+// TestGangsLibrary plays the two shipped scenarios about gangs: the same jobs without and with them. Without, jobs that
+// hold a part of what they need block each other for good. With them no job ever holds a part, and all end.
+func TestGangsLibrary(t *testing.T) {
+	off, on := play(t, "gangs-off"), play(t, "gangs-on")
+	for _, p := range []played{off, on} {
+		for _, e := range p.data.Summary.Expectations {
+			if !e.Met {
+				t.Errorf("%s: %s is %v", p.data.Summary.Scenario, e.Path, e.Value)
+			}
+		}
+	}
+	var submits [2][]journal.Body
+	for i, p := range []played{off, on} {
+		for _, r := range p.records {
+			if s, ok := r.Body.(journal.JobSubmit); ok {
+				s.Gang = 0
+				submits[i] = append(submits[i], s)
+			}
+		}
+	}
+	if fmt.Sprint(submits[0]) != fmt.Sprint(submits[1]) {
+		t.Error("the two scenarios do not have the same jobs")
+	}
+	if n := len(partly(t, off.records, false)); n < 2 {
+		t.Errorf("%d jobs hold a part of what they need at the end without gangs: that is no deadlock", n)
+	}
+	for _, job := range partly(t, on.records, true) {
+		t.Errorf("%s holds a part of what it needs at the end", job)
+	}
+}
+
+// partly returns the jobs of which some pods are bound at the end and some never were. With whole it checks that the
+// pods of a gang that nobody took a pod from are scheduled in one instant and bound within a second.
+func partly(t *testing.T, records []journal.Record, whole bool) (jobs []string) {
+	t.Helper()
+	type state struct {
+		pods, bound  int
+		first, start units.Time
+		ended        bool
+	}
+	all, of, order := map[string]*state{}, map[string]*state{}, []string(nil)
+	for _, r := range records {
+		switch b := r.Body.(type) {
+		case journal.JobSubmit:
+			all[b.Job] = &state{pods: b.Pods, first: -1, start: -1}
+			order = append(order, b.Job)
+		case journal.PodCreate:
+			of[b.Pod] = all[b.Job]
+		case journal.Attempt:
+			if s := of[b.Pod]; b.Result == journal.Scheduled && whole {
+				if s.first >= 0 && s.first != r.At {
+					t.Errorf("%s is scheduled at %s, another member at %s", b.Pod, r.At, s.first)
+				}
+				s.first = r.At
+			}
+		case journal.PodBind:
+			s := of[b.Pod]
+			if s.bound++; s.start < 0 {
+				s.start = r.At
+			}
+			if whole && r.At.Sub(s.start) > time.Second {
+				t.Errorf("%s is bound %s after the first of its gang", b.Pod, r.At.Sub(s.start))
+			}
+		case journal.JobEnd:
+			all[b.Job].ended = true
+		}
+	}
+	for _, job := range order {
+		if s := all[job]; !s.ended && s.bound > 0 && s.bound < s.pods {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs
 }

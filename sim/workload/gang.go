@@ -29,8 +29,10 @@ type Group struct {
 	closed bool // no more pods will be made
 }
 
-// together reports whether the job's work begins when all its pods run.
-func (t *Tracker) together(j *job) bool { return t.p.Pods.StartTogether || j.Gang != nil }
+// together reports whether the job's work begins when all its pods run. Pods that train one model do nothing alone.
+func (t *Tracker) together(j *job) bool {
+	return t.p.Pods.StartTogether || j.Gang != nil || j.Training != nil
+}
 
 // openGroup makes the group of a gang's next pods.
 func (t *Tracker) openGroup(j *job, min int) error {

@@ -156,10 +156,18 @@ func (t *Tracker) rewind(p *Pod) units.Duration {
 	j := p.job
 	progress := j.saved[p.Index] + p.done
 	p.done = 0
-	if c := t.p.Pods.CheckpointInterval; c > 0 {
+	if c := t.checkpoints(j); c > 0 {
 		j.saved[p.Index] = max(j.saved[p.Index], progress/c*c)
 	}
 	return progress - j.saved[p.Index]
+}
+
+// checkpoints returns the work between two saved states of a job, 0 = none: its own, else that of all pods.
+func (t *Tracker) checkpoints(j *job) units.Duration {
+	if j.Training != nil && j.Training.Save != nil {
+		return j.Training.Save.Every
+	}
+	return t.p.Pods.CheckpointInterval
 }
 
 // scale returns d × num ÷ den, rounded down; d ≥ 0.

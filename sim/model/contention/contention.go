@@ -163,6 +163,11 @@ func (n *Network) settle(f *Flow) (changed []*Flow) {
 			changed = append(changed, g)
 		}
 	}
+	for _, id := range links {
+		if carried, capacity := n.Load(id); carried > capacity*(1+1e-9) { // float sums, nothing more
+			panic(fmt.Sprintf("contention: link %d carries %v of %v", id, carried, capacity))
+		}
+	}
 	slices.SortFunc(changed, func(a, b *Flow) int { return int(int64(a.seq) - int64(b.seq)) })
 	return changed
 }

@@ -1,0 +1,223 @@
+package sim
+
+import (
+	"math"
+
+	"orrery/sim/journal"
+	"orrery/sim/model/contention"
+	"orrery/sim/model/training"
+	"orrery/sim/plan"
+	"orrery/sim/topology"
+	"orrery/sim/units"
+	"orrery/sim/workload"
+)
+
+// pace says how fast work goes where it landed: the training model for a job alone, and what others on the same links
+// leave of it. It is physics; no policy sees any of it.
+type pace struct {
+	c      *cluster
+	graph  *topology.Graph
+	layers []training.Layer // of the graph, without the nodes themselves
+	pools  []*plan.Pool     // by the plan's node
+
+	network contention.Network
+	links   map[int]contention.LinkID // by link of the graph
+	teams   map[*workload.Team]*paced
+	flows   map[*contention.Flow]*paced
+}
+
+// paced is a team at work.
+type paced struct {
+	team *workload.Team
+	flow *contention.Flow
+	rec  journal.JobSpeed
+}
+
+// newPace returns nil when nothing in the plan says that speeds can differ.
+func newPace(c *cluster) (*pace, error) {
+	known := false
+	for i := range c.plan.Pools {
+		known = known || c.plan.Pools[i].Accelerator != nil
+	}
+	if !known {
+		return nil, nil
+	}
+	graph, err := topology.New(c.plan)
+	if err != nil {
+		return nil, err
+	}
+	p := &pace{c: c, graph: graph, links: map[int]contention.LinkID{}, teams: map[*workload.Team]*paced{},
+		flows: map[*contention.Flow]*paced{}}
+	for _, n := range c.plan.Nodes {
+		p.pools = append(p.pools, &c.plan.Pools[n.Pool])
+	}
+	p.layers = trainingLayers(graph)
+	return p, nil
+}
+
+// trainingLayers is what the training model has to know of the layers above the nodes. Where domains of a layer differ,
+// it takes the narrowest way out and the largest size.
+func trainingLayers(g *topology.Graph) []training.Layer {
+	out := make([]training.Layer, g.NodeLayer())
+	for l := range out {
+		out[l] = training.Layer{Name: g.Layers()[l].Name, ScaleUp: l == g.ScaleUp()}
+	}
+	for _, d := range g.Domains() {
+		if d.Layer >= len(out) {
+			continue
+		}
+		t := &out[d.Layer]
+		t.GPUs = max(t.GPUs, d.GPUs)
+		t.HopMicros = max(t.HopMicros, float64(d.HopNs)/1000)
+		if d.Up < 0 {
+			continue
+		}
+		if gbs := g.Links()[d.Up].GBs; gbs > 0 && (t.UplinkGBs == 0 || gbs < t.UplinkGBs) {
+			t.UplinkGBs = gbs
+		}
+	}
+	return out
+}
+
+// Begin implements workload.Physics.
+func (p *pace) Begin(team *workload.Team) (prepare units.Duration, speed int64) {
+	t := team.Pods[0].Job.Training
+	if t == nil {
+		return 0, workload.FullSpeed
+	}
+	place, nodes := p.placement(team)
+	if place.Ranks() == 0 {
+		return 0, workload.FullSpeed
+	}
+	r := training.Estimate(t, place)
+	m := &paced{team: team, rec: journal.JobSpeed{Job: team.Pods[0].Job.Name, Hardware: millionths(r.Hardware),
+		Placement: millionths(r.Placement)}}
+	p.where(&m.rec, nodes)
+	var changed []*contention.Flow
+	m.flow, changed = p.network.Add(p.uses(t, place, r))
+	p.teams[team], p.flows[m.flow] = m, m
+	p.tell(m)
+	p.retell(changed)
+	return 0, m.rec.Speed
+}
+
+// End implements workload.Physics.
+func (p *pace) End(team *workload.Team) {
+	m := p.teams[team]
+	if m == nil {
+		return
+	}
+	delete(p.teams, team)
+	delete(p.flows, m.flow)
+	p.retell(p.network.Remove(m.flow))
+}
+
+// retell gives teams whose share of a link has changed their new speed.
+func (p *pace) retell(changed []*contention.Flow) {
+	for _, f := range changed {
+		m := p.flows[f]
+		p.tell(m)
+		p.c.jobs.SetSpeed(m.team, m.rec.Speed)
+	}
+}
+
+// tell computes and records a team's speed.
+func (p *pace) tell(m *paced) {
+	m.rec.Sharing = m.flow.Speed()
+	speed := m.rec.Hardware * m.rec.Placement / workload.FullSpeed * m.rec.Sharing / workload.FullSpeed
+	m.rec.Speed = max(1, speed)
+	p.c.record(m.rec)
+}
+
+// millionths rounds a factor to the nearest millionth, at least one. A factor that is no number is a broken model.
+func millionths(f float64) int64 {
+	if math.IsNaN(f) || f <= 0 || f > 1e6 {
+		panic("sim: a model says that work goes at no possible speed")
+	}
+	return max(1, int64(math.Round(f*workload.FullSpeed)))
+}
+
+// placement returns where the team's GPUs are, and its distinct nodes in the order of its pods.
+func (p *pace) placement(team *workload.Team) (training.Placement, []int) {
+	place := training.Placement{Layers: p.layers}
+	var nodes []int
+	seen := map[int]bool{}
+	for _, pod := range team.Pods {
+		name, slots, ok := p.c.fleet.Holding(pod.Key())
+		id, known := p.graph.Node(name)
+		if !ok || !known || p.pools[id].Accelerator == nil {
+			continue
+		}
+		n := training.Node{ID: id, GPU: p.pools[id].Accelerator, Domains: make([]int, len(p.layers))}
+		for l := range p.layers {
+			n.Domains[l] = p.graph.Domain(id, l)
+		}
+		for _, s := range slots {
+			n.GPUs = append(n.GPUs, s.Index)
+		}
+		place.Nodes = append(place.Nodes, n)
+		if !seen[id] {
+			seen[id] = true
+			nodes = append(nodes, id)
+		}
+	}
+	return place, nodes
+}
+
+// where says in the record which domains the team touches.
+func (p *pace) where(rec *journal.JobSpeed, nodes []int) {
+	if p.c.plan.Topology == nil {
+		return
+	}
+	span := p.graph.Span(nodes)
+	rec.Spans = span.Domains
+	if span.Finest >= 0 {
+		rec.Layer = p.graph.Layers()[span.Finest].Name
+	}
+}
+
+// uses is what a team asks of shared links at full speed: bytes of a step over the step's time.
+func (p *pace) uses(t *plan.Training, place training.Placement, r training.Result) []contention.Use {
+	seconds := r.Actual.Total()
+	if seconds <= 0 {
+		return nil
+	}
+	var out []contention.Use
+	for _, u := range r.Uplinks {
+		up := p.graph.Domains()[u.Domain].Up
+		if up < 0 {
+			continue // a scale-up domain: what leaves it passes the nodes' NICs
+		}
+		weight := 0
+		for i := range place.Nodes {
+			if place.Nodes[i].Domains[u.Layer] == u.Domain {
+				weight += len(place.Nodes[i].GPUs)
+			}
+		}
+		out = p.use(out, up, u.Up/1e9/seconds, weight)
+		out = p.use(out, topology.Opposite(up), u.Down/1e9/seconds, weight)
+	}
+	return out
+}
+
+// use adds what is asked of one of the graph's links, when it can be too much.
+func (p *pace) use(out []contention.Use, link int, gbs float64, weight int) []contention.Use {
+	if id, limited := p.link(link); limited && gbs > 0 {
+		out = append(out, contention.Use{Link: id, Demand: gbs, Weight: float64(weight)})
+	}
+	return out
+}
+
+// link returns the shared link that stands for one of the graph's; limited is false when it carries anything.
+func (p *pace) link(id int) (link contention.LinkID, limited bool) {
+	gbs := p.graph.Links()[id].GBs
+	if gbs <= 0 {
+		return 0, false
+	}
+	link, ok := p.links[id]
+	if !ok {
+		link = p.network.AddLink(gbs)
+		p.links[id] = link
+	}
+	return link, true
+}
