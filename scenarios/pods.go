@@ -36,6 +36,9 @@ func (j *jobs) pods(t *traces.Job, base string) ([]plan.Pod, error) {
 		}
 		out[i] = plan.Pod{CPUMilli: part(cpu, from, to, of), MemoryMiB: part(memory, from, to, of)}
 		j.slots(&out[i], t, n, base)
+		if t.GPUMilli < int(units.GPU) {
+			out[i].Demand = units.MilliGPU(t.GPUMilli)
+		}
 		done += n
 	}
 	return out, nil

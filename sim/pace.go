@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"orrery/sim/journal"
 	"orrery/sim/model/contention"
@@ -22,22 +24,24 @@ type pace struct {
 
 	network contention.Network
 	links   map[int]contention.LinkID // by link of the graph
+	shares  shares
 	teams   map[*workload.Team]*paced
 	flows   map[*contention.Flow]*paced
 }
 
-// paced is a team at work.
+// paced is a team at work whose speed is known to physics.
 type paced struct {
-	team *workload.Team
-	flow *contention.Flow
-	rec  journal.JobSpeed
+	team   *workload.Team
+	flow   *contention.Flow // nil without training
+	client *client          // nil on whole GPUs
+	rec    journal.JobSpeed
 }
 
 // newPace returns nil when nothing in the plan says that speeds can differ.
 func newPace(c *cluster) (*pace, error) {
 	known := false
 	for i := range c.plan.Pools {
-		known = known || c.plan.Pools[i].Accelerator != nil
+		known = known || c.plan.Pools[i].Accelerator != nil || shared(&c.plan.Pools[i])
 	}
 	if !known {
 		return nil, nil
@@ -47,7 +51,7 @@ func newPace(c *cluster) (*pace, error) {
 		return nil, err
 	}
 	p := &pace{c: c, graph: graph, links: map[int]contention.LinkID{}, teams: map[*workload.Team]*paced{},
-		flows: map[*contention.Flow]*paced{}}
+		flows: map[*contention.Flow]*paced{}, shares: shares{map[partKey]*part{}}}
 	for _, n := range c.plan.Nodes {
 		p.pools = append(p.pools, &c.plan.Pools[n.Pool])
 	}
@@ -81,24 +85,62 @@ func trainingLayers(g *topology.Graph) []training.Layer {
 
 // Begin implements workload.Physics.
 func (p *pace) Begin(team *workload.Team) (prepare units.Duration, speed int64) {
-	t := team.Pods[0].Job.Training
-	if t == nil {
+	m := &paced{team: team, rec: journal.JobSpeed{Job: team.Pods[0].Job.Name, Hardware: workload.FullSpeed,
+		Placement: workload.FullSpeed}}
+	if len(team.Pods) == 1 && len(team.Pods[0].Job.Pods) > 1 {
+		m.rec.Pod = team.Pods[0].Key()
+	}
+	flows := p.communicate(m)
+	clients := p.share(m)
+	if m.flow == nil && m.client == nil {
 		return 0, workload.FullSpeed
 	}
-	place, nodes := p.placement(team)
+	p.teams[team] = m
+	p.tell(m)
+	p.retell(flows, clients)
+	return 0, m.rec.Speed
+}
+
+// communicate asks the training model for the speed of a team that trains, puts it on the links it shares, and returns
+// the flows that it slows.
+func (p *pace) communicate(m *paced) (changed []*contention.Flow) {
+	t := m.team.Pods[0].Job.Training
+	if t == nil {
+		return nil
+	}
+	place, nodes := p.placement(m.team)
 	if place.Ranks() == 0 {
-		return 0, workload.FullSpeed
+		return nil
 	}
 	r := training.Estimate(t, place)
-	m := &paced{team: team, rec: journal.JobSpeed{Job: team.Pods[0].Job.Name, Hardware: millionths(r.Hardware),
-		Placement: millionths(r.Placement)}}
+	m.rec.Hardware, m.rec.Placement = millionths(r.Hardware), millionths(r.Placement)
 	p.where(&m.rec, nodes)
-	var changed []*contention.Flow
 	m.flow, changed = p.network.Add(p.uses(t, place, r))
-	p.teams[team], p.flows[m.flow] = m, m
-	p.tell(m)
-	p.retell(changed)
-	return 0, m.rec.Speed
+	p.flows[m.flow] = m
+	return changed
+}
+
+// share puts a team on the parts of GPUs that it has, and returns the clients that it slows.
+func (p *pace) share(m *paced) (changed []*client) {
+	c := &client{team: m}
+	for _, pod := range m.team.Pods {
+		node, slots, ok := p.c.fleet.Holding(pod.Key())
+		id, known := p.graph.Node(node)
+		if !ok || !known || !shared(p.pools[id]) {
+			continue
+		}
+		for _, s := range slots {
+			if divided(p.pools[id], s) {
+				p.shares.add(c, node, p.pools[id], s)
+			}
+		}
+		c.demand = max(c.demand, int64(cmp.Or(pod.Spec.Demand, units.GPU))*(workload.FullSpeed/int64(units.GPU)))
+	}
+	if len(c.on) == 0 {
+		return nil
+	}
+	m.client = c
+	return p.shares.begin(c)
 }
 
 // End implements workload.Physics.
@@ -108,14 +150,30 @@ func (p *pace) End(team *workload.Team) {
 		return
 	}
 	delete(p.teams, team)
-	delete(p.flows, m.flow)
-	p.retell(p.network.Remove(m.flow))
+	var flows []*contention.Flow
+	var clients []*client
+	if m.flow != nil {
+		delete(p.flows, m.flow)
+		flows = p.network.Remove(m.flow)
+	}
+	if m.client != nil {
+		clients = p.shares.end(m.client)
+	}
+	p.retell(flows, clients)
 }
 
-// retell gives teams whose share of a link has changed their new speed.
-func (p *pace) retell(changed []*contention.Flow) {
-	for _, f := range changed {
-		m := p.flows[f]
+// retell gives teams whose part of a link or a GPU has changed their new speed.
+func (p *pace) retell(flows []*contention.Flow, clients []*client) {
+	var teams []*paced
+	for _, f := range flows {
+		teams = append(teams, p.flows[f])
+	}
+	for _, c := range clients {
+		if !slices.Contains(teams, c.team) {
+			teams = append(teams, c.team)
+		}
+	}
+	for _, m := range teams {
 		p.tell(m)
 		p.c.jobs.SetSpeed(m.team, m.rec.Speed)
 	}
@@ -123,7 +181,13 @@ func (p *pace) retell(changed []*contention.Flow) {
 
 // tell computes and records a team's speed.
 func (p *pace) tell(m *paced) {
-	m.rec.Sharing = m.flow.Speed()
+	m.rec.Sharing = workload.FullSpeed
+	if m.flow != nil {
+		m.rec.Sharing = m.flow.Speed()
+	}
+	if m.client != nil {
+		m.rec.Sharing = max(1, m.rec.Sharing*m.client.speed/workload.FullSpeed)
+	}
 	speed := m.rec.Hardware * m.rec.Placement / workload.FullSpeed * m.rec.Sharing / workload.FullSpeed
 	m.rec.Speed = max(1, speed)
 	p.c.record(m.rec)

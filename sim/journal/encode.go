@@ -111,6 +111,7 @@ func (e *encoder) job(body Body) bool {
 		e.str(`,"job":`, b.Job)
 	case JobSpeed:
 		e.str(`,"job":`, b.Job)
+		e.strOmit(`,"pod":`, b.Pod)
 		e.int(`,"speed_ppm":`, b.Speed)
 		e.int(`,"hardware_ppm":`, b.Hardware)
 		e.int(`,"placement_ppm":`, b.Placement)

@@ -137,7 +137,8 @@ type JobStart struct {
 // placement this cluster has for the job, alone, on the GPU it was described for.
 type JobSpeed struct {
 	Job   string `json:"job"`
-	Speed int64  `json:"speed_ppm"` // the product of the three factors below
+	Pod   string `json:"pod,omitempty"` // that works alone; "" = all of the job's, which work together
+	Speed int64  `json:"speed_ppm"`     // the product of the three factors below
 	// Hardware is the factor of the GPUs the job landed on, against those it was described for.
 	Hardware int64 `json:"hardware_ppm"`
 	// Placement is the factor of where its pods stand to each other; ≤ 1,000,000.

@@ -224,6 +224,8 @@ type Pod struct {
 	Slots     int    // units of Resource: whole GPUs, or time-sliced replicas
 	// GPUs is the physical capacity the slots stand for: Slots × 1000 ÷ slots per GPU, rounded up.
 	GPUs units.MilliGPU
+	// Demand is what the work keeps busy of each of its GPUs when it goes as fast as the trace says; 0 = all of it.
+	Demand units.MilliGPU
 }
 
 // GPUs returns the physical GPU capacity all pods of the job ask for.
