@@ -157,7 +157,8 @@ func (d *decoder) job(kind string) Body {
 				b.Spans = d.ints()
 				return true
 			}
-			return d.name("job", &b.Job) || d.name("pod", &b.Pod) || number(d, "speed_ppm", &b.Speed) || number(d, "hardware_ppm", &b.Hardware) ||
+			return d.name("job", &b.Job) || d.name("pod", &b.Pod) || number(d, "speed_ppm", &b.Speed) ||
+				number(d, "hardware_ppm", &b.Hardware) ||
 				number(d, "placement_ppm", &b.Placement) || number(d, "sharing_ppm", &b.Sharing) ||
 				d.name("layer", &b.Layer)
 		})
