@@ -76,7 +76,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 		switch sub := strings.Fields(c.CommandPath() + " x")[1]; {
-		case sub == "version", sub == "export" && strings.Contains(line, " demo"),
+		case sub == "version", sub == "catalog" && !strings.Contains(line, "mine.yaml"), sub == "export" && strings.Contains(line, " demo"),
 			sub == "scenario" && !strings.Contains(line, "my.yaml"), strings.HasSuffix(line, "trace formats"),
 			strings.Contains(line, "scenario show"):
 			ran++

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -32,6 +33,16 @@ func Files(d *result.Data) ([]File, error) {
 		}
 	}
 	return out, nil
+}
+
+// Table writes one table that belongs to no panel. It fails only when w does.
+func Table(w io.Writer, t reports.Table) error {
+	data, err := encode(t)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
 }
 
 func encode(t reports.Table) ([]byte, error) {

@@ -3,6 +3,7 @@ package term
 import (
 	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -23,6 +24,14 @@ func style() table.Style {
 	s.Options = table.Options{SeparateHeader: true}
 	s.Format.Header, s.Format.HeaderAlign = text.FormatDefault, text.AlignDefault
 	return s
+}
+
+// Table writes one table that belongs to no panel. It fails only when w does.
+func Table(w io.Writer, t reports.Table, o Options) error {
+	var b bytes.Buffer
+	renderTable(&b, t, o.normal())
+	_, err := w.Write(trimLines(bytes.TrimPrefix(b.Bytes(), []byte("\n"))))
+	return err
 }
 
 // renderTable writes a table, wrapping long texts; where even that is too wide, in parts that repeat the first column.

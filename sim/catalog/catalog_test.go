@@ -100,5 +100,25 @@ func FuzzLoad(f *testing.F) {
 				t.Fatalf("problem without a line: %s", problem)
 			}
 		}
+		if len(b.problems) > 0 {
+			return
+		}
+		sourced := Figure{Value: 1, Source: "x", Date: "2026", Confidence: "low"}
+		if b.c.Energy.PUE.Source == "" || b.c.Energy.USDPerKWh.Source == "" {
+			b.c.Energy = Energy{PUE: sourced, USDPerKWh: sourced}
+		}
+		c, err := b.build()
+		if err != nil {
+			t.Fatalf("no problem was found, and yet: %v", err)
+		}
+		for _, kind := range Kinds() {
+			for _, e := range c.Entries(kind) {
+				for _, f := range e.Figures {
+					if f.Figure.Source == "" || f.Figure.Date == "" || f.Figure.Confidence == "" {
+						t.Fatalf("%s %s: %s has no source: %+v", kind, e.Key, f.Name, f.Figure)
+					}
+				}
+			}
+		}
 	})
 }

@@ -4,20 +4,20 @@ import "fmt"
 
 // Figure is a number with its provenance. Its unit is in the name of the field that holds it.
 type Figure struct {
-	Value      float64
-	Source     string // document, commit or page, with its date: "AWS EC2 on-demand …, 2026-07-20"
-	Date       string // of the source: YYYY, YYYY-MM or YYYY-MM-DD
-	Confidence string // high, medium or low
-	Note       string
+	Value      float64 `json:"value"`
+	Source     string  `json:"source"`     // document, commit or page, with its date: "AWS EC2 on-demand …, 2026-07-20"
+	Date       string  `json:"date"`       // of the source: YYYY, YYYY-MM or YYYY-MM-DD
+	Confidence string  `json:"confidence"` // high, medium or low
+	Note       string  `json:"note,omitempty"`
 	// Alternatives are what other documents say, where they contradict Value.
-	Alternatives []Alternative
+	Alternatives []Alternative `json:"alternatives,omitempty"`
 }
 
 // Alternative is what another source says in place of a figure's value.
 type Alternative struct {
-	Value  float64
-	Source string // with its date
-	Note   string
+	Value  float64 `json:"value"`
+	Source string  `json:"source"` // with its date
+	Note   string  `json:"note,omitempty"`
 }
 
 // String gives the source of the figure for people.
@@ -100,8 +100,8 @@ func (l Link) Domain() int {
 
 // Named is a figure with the name that its YAML field has, which ends with the unit.
 type Named struct {
-	Name   string
-	Figure Figure
+	Name   string `json:"name"`
+	Figure Figure `json:"figure"`
 }
 
 // Figures lists the figures of the GPU that are known, in a fixed order.

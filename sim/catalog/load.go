@@ -76,6 +76,11 @@ func (b *builder) build() (*Catalog, error) {
 	if b.c.Energy.PUE.Source == "" || b.c.Energy.USDPerKWh.Source == "" {
 		return nil, errors.New("catalogue: energy.pue or energy.usdPerKWh is given by no file")
 	}
+	for i, n := range b.c.Nodes { // only now: a later file may have replaced the GPU
+		if b.c.Nodes[i].Domain = min(b.c.GPUs[b.gpus.index[n.GPU]].Link.Domain(), n.GPUs); n.DomainGPUs != nil {
+			b.c.Nodes[i].Domain = int(n.DomainGPUs.Value)
+		}
+	}
 	for _, p := range b.prices {
 		b.c.Prices = append(b.c.Prices, p.Price)
 	}

@@ -56,7 +56,7 @@ func (b *builder) addNode(d document, path string, y nodeYAML) {
 	b.c.Nodes = put(b.nodes, b.c.Nodes, d, path, n, n.Key, n.Aliases)
 }
 
-// nodeGPU finds the GPU of a node type and its scale-up domain.
+// nodeGPU finds the GPU of a node type and compares the two.
 func (b *builder) nodeGPU(d document, path string, n *Node) {
 	key, known := b.gpus.owner[strings.ToLower(n.GPU)]
 	if !known {
@@ -65,7 +65,7 @@ func (b *builder) nodeGPU(d document, path string, n *Node) {
 		return
 	}
 	gpu := b.c.GPUs[b.gpus.index[key]]
-	n.GPU, n.Domain = key, min(gpu.Link.Domain(), n.GPUs)
+	n.GPU = key
 	if gpu.TDPWatts != nil && n.MaxWatts != nil && n.MaxWatts.Value < gpu.TDPWatts.Value*float64(n.GPUs) {
 		d.Problemf(path+".maxWatts", "maxWatts %v is less than %d GPUs of %v W draw; one of them is wrong",
 			n.MaxWatts.Value, n.GPUs, gpu.TDPWatts.Value)
@@ -73,20 +73,19 @@ func (b *builder) nodeGPU(d document, path string, n *Node) {
 	if n.DomainGPUs == nil {
 		return
 	}
-	n.Domain = int(n.DomainGPUs.Value)
-	most := gpu.Link.Domain()
+	domain, most := int(n.DomainGPUs.Value), gpu.Link.Domain()
 	if f := gpu.Link.DomainGPUs; f != nil {
 		for _, a := range f.Alternatives {
 			most = max(most, int(a.Value))
 		}
 	}
 	switch {
-	case n.Domain > most:
+	case domain > most:
 		d.Problemf(path+".domainGPUs", "domainGPUs %d is more than the %d that the link of %s joins; one of them is "+
-			"wrong", n.Domain, most, key)
-	case n.Domain > n.GPUs && n.Domain%n.GPUs != 0, n.Domain < n.GPUs && n.GPUs%n.Domain != 0:
+			"wrong", domain, most, key)
+	case domain > n.GPUs && domain%n.GPUs != 0, domain < n.GPUs && n.GPUs%domain != 0:
 		d.Problemf(path+".domainGPUs", "domainGPUs %d and %d GPUs in a node: a domain is made of whole nodes, or a node "+
-			"of whole domains; correct one", n.Domain, n.GPUs)
+			"of whole domains; correct one", domain, n.GPUs)
 	}
 }
 
