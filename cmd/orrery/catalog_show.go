@@ -15,7 +15,7 @@ import (
 	"orrery/sim/catalog"
 )
 
-// showEntries prints entries one after the other, the prices among them in one table, and the sources of all at the end.
+// showEntries prints entries one after the other, the prices among them in one table, and at the end all sources.
 func showEntries(w io.Writer, entries []catalog.Entry) error {
 	var b bytes.Buffer
 	var sources sourceList
