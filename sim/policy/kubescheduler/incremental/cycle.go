@@ -59,7 +59,16 @@ func New(sched *scheduler.Scheduler, profiles []config.KubeSchedulerProfile, out
 	c.batching = utilfeature.DefaultFeatureGate.Enabled(features.OpportunisticBatching)
 	c.nodes.cache = &touched{Cache: sched.Cache}
 	sched.Cache = c.nodes.cache
+	var published *stock
 	for name, f := range sched.Profiles {
+		if published == nil {
+			if published, err = newStock(f); err != nil {
+				return nil, fmt.Errorf("following devices: %w", err)
+			}
+		}
+		if err := rememberDevices(f, published); err != nil {
+			return nil, fmt.Errorf("the incremental scheduling cycle does not know this kube-scheduler: %w", err)
+		}
 		sched.Profiles[name] = newPostFilter(f, c)
 	}
 	return c, nil

@@ -30,8 +30,12 @@
 // PodTopologySpread do where nothing concerns them. Whatever else (claims, volumes, affinity, spreading, foreign
 // plugins) takes upstream's own path, and Cycle counts how often and why.
 //
+// On that path one refusal is kept, as it is by far the dearest: that the devices of a node cannot be allocated to a
+// pod's claims (devices.go).
+//
 // # What it reads that is not exported
 //
 // Unexported fields of upstream's structs: nextStartNodeIndex and percentageOfNodesToScore of Scheduler, the nominated
-// pods of its queue, and whether its snapshot is being mutated (hidden.go). New refuses a kube-scheduler without them.
+// pods of its queue, whether its snapshot is being mutated, and the frameworks' lists of Filter plugins (hidden.go).
+// New refuses a kube-scheduler without them.
 package incremental
