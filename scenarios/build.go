@@ -122,6 +122,7 @@ func (s *Scenario) planPool(pool *Pool) plan.Pool {
 		out.Taints = append(out.Taints, plan.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
 	}
 	out.Price = s.planPrice(pool)
+	s.planDRA(pool, &out)
 	gpu, err := s.catalog.Lookup(pool.GPU)
 	if pool.GPU == "" || err != nil {
 		return out

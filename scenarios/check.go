@@ -115,6 +115,7 @@ func (s *Scenario) checkPool(path string, pool *Pool) {
 	}
 	s.checkLabels(path, pool)
 	s.checkPoolSharing(path, pool)
+	s.checkDRA(path, pool)
 	s.checkPrice(path+".price", pool)
 }
 

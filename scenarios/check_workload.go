@@ -51,6 +51,9 @@ func (s *Scenario) checkSharing() {
 	case fractions == FractionsTimeSlice && !anyShared:
 		p("workload.fractions", "workload.fractions: time-slice needs a pool with sharing: {strategy: time-slicing, "+
 			"replicas: n}; add it or write whole")
+	case fractions == FractionsMIG && s.Workload.Request != RequestClaim:
+		p("workload.fractions", "workload.fractions: mig needs request: claim and a pool with driver: dra; add them or "+
+			"write whole")
 	case fractions == FractionsWhole && anyShared && anyWhole:
 		p("workload.fractions",
 			"workload.fractions: whole leaves the time-sliced pools without jobs; write time-slice, "+
@@ -90,7 +93,7 @@ func (s *Scenario) checkWorkload() {
 	}
 	bases := s.baseResources()
 	switch {
-	case w.Resource == "" && len(bases) > 1:
+	case w.Resource == "" && len(bases) > 1 && w.Request == RequestResource:
 		p("workload",
 			"workload.resource is missing: the pools offer %s, and a job without GPU model could ask for any; "+
 				"add e.g. resource: %s", strings.Join(bases, " and "), bases[0])

@@ -50,6 +50,7 @@ type jobs struct {
 	tenants map[string]string // tenant → namespace
 	models  map[string]model  // as the trace calls it
 	tol     []plan.Toleration
+	kinds   []kind                   // of GPUs that claims can ask for
 	counts  map[string]*plan.Warning // by code and message
 	list    []traces.Job             // mode sequential
 	next    int
@@ -67,6 +68,7 @@ func newJobs(s *Scenario, src traces.Source) (*jobs, error) {
 		spaces:  newNamer(63, "default", "kube-system", "kube-public", "kube-node-lease"),
 		tenants: map[string]string{"": "default"}, models: map[string]model{}, counts: map[string]*plan.Warning{}}
 	j.classes, _ = s.priorityClasses()
+	j.kinds = s.kinds()
 	for i := range s.Cluster.Pools {
 		pool := &s.Cluster.Pools[i]
 		base := s.baseResource(pool)
@@ -136,7 +138,8 @@ func (j *jobs) job(t *traces.Job) (plan.Job, error) {
 		job.Outcome = traces.Succeeded
 	}
 	base := j.base
-	if t.GPUs > 0 && len(t.GPUModels) > 0 && j.s.Workload.GPUModels == ModelsRequire {
+	if t.GPUs > 0 && len(t.GPUModels) > 0 && j.s.Workload.GPUModels == ModelsRequire &&
+		j.s.Workload.Request != RequestClaim {
 		base, job.Require = j.require(t.GPUModels)
 	}
 	var err error

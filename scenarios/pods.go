@@ -83,6 +83,10 @@ func split(gpus, pods, most int) []int {
 
 // slots fills in what a pod of a job asks of the device plugin for its n GPUs.
 func (j *jobs) slots(pod *plan.Pod, t *traces.Job, n int, base string) {
+	if j.s.Workload.Request == RequestClaim {
+		j.claim(pod, t, n)
+		return
+	}
 	if n == 0 {
 		return
 	}

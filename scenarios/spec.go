@@ -113,6 +113,11 @@ type Pool struct {
 	Topology *Place `yaml:"topology,omitempty"`
 	// Value of node.kubernetes.io/instance-type.
 	InstanceType string `yaml:"instanceType"`
+	// Who offers the GPUs to the scheduler. device-plugin: extended resources in the nodes' status. dra: ResourceSlices of
+	// dynamic resource allocation (drivers gpu.nvidia.com, gpu.amd.com, gaudi.intel.com).
+	Driver string `yaml:"driver" enum:"device-plugin|dra"`
+	// With driver dra: how it behaves.
+	DRA DRA `yaml:"dra"`
 	// How the device plugin shares GPUs.
 	Sharing Sharing `yaml:"sharing"`
 	// Price of the pool's GPUs, in place of the catalogue's.
@@ -122,6 +127,8 @@ type Pool struct {
 // SetDefaults fills in what a pool need not say.
 func (p *Pool) SetDefaults() {
 	p.MaxPods = kubeletMaxPods
+	p.Driver = plan.DriverDevicePlugin
+	p.DRA.SetDefaults()
 	p.Sharing.SetDefaults()
 }
 
@@ -249,9 +256,13 @@ type Workload struct {
 	CPUMilliPerPod int64 `yaml:"cpuMilliPerPod" min:"0" max:"1000000"`
 	// Memory of a pod without GPUs, in MiB, when the trace does not say.
 	MemoryMiBPerPod int64 `yaml:"memoryMiBPerPod" min:"0" max:"100000000"`
+	// How pods ask for GPUs. resource: by an extended resource, which a device plugin offers, or for which a DeviceClass
+	// of pools with driver dra stands. claim: by a ResourceClaim of their own, made from a template; a job that names
+	// several GPU models asks for the first that can be had (a prioritized list).
+	Request string `yaml:"request" enum:"resource|claim"`
 	// Jobs that ask for a part of a GPU. whole: they get whole GPUs. time-slice: they get as many replicas of a
-	// time-sliced GPU as cover their share, rounded up.
-	Fractions string `yaml:"fractions" enum:"whole|time-slice"`
+	// time-sliced GPU as cover their share, rounded up. mig: they get the smallest MIG partition that covers it.
+	Fractions string `yaml:"fractions" enum:"whole|time-slice|mig"`
 	// Extended resource of jobs that name no GPU model. Empty: the only one that the pools offer.
 	Resource string `yaml:"resource"`
 	// Jobs that name GPU models. require: only nodes with such a GPU will do. ignore: any will.
@@ -290,7 +301,7 @@ func (w *Workload) SetDefaults() {
 		// CPU run out first.
 		CPUMilliPerGPU: 8000, MemoryMiBPerGPU: 64 << 10,
 		CPUMilliPerPod: 1000, MemoryMiBPerPod: 2 << 10,
-		Fractions: FractionsWhole, GPUModels: ModelsRequire, Namespaces: NamespaceSingle,
+		Request: RequestResource, Fractions: FractionsWhole, GPUModels: ModelsRequire, Namespaces: NamespaceSingle,
 		SchedulerName: DefaultProfile, Start: StartEach,
 		Restart: Restart{Policy: plan.RestartAlways, Lost: LostAll},
 		Submit:  Submit{Mode: SubmitTrace, Interval: defaultInterval},
@@ -429,6 +440,7 @@ type Bound struct {
 const (
 	FractionsWhole      = "whole"
 	FractionsTimeSlice  = "time-slice"
+	FractionsMIG        = "mig"
 	ModelsRequire       = "require"
 	ModelsIgnore        = "ignore"
 	NamespaceSingle     = "single"

@@ -27,6 +27,7 @@ import (
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/policy/plugins"
+	"orrery/sim/policy/resourceclaim"
 	"orrery/sim/units"
 	"orrery/sim/workload"
 )
@@ -41,6 +42,7 @@ func (c *cluster) buildKubelet() {
 			}
 			return nil
 		},
+		Claims: c.kubeletClaims(),
 		Hooks: kwok.Hooks{Assigned: c.podAssigned, Started: c.podStarted, Ended: c.podEnded, Released: c.podReleased,
 			Warn: func(code, message string) { c.upstream.add(code, message) }},
 	})
@@ -109,6 +111,9 @@ func Nodes(p *plan.Plan) []*corev1.Node {
 		for _, t := range pool.Taints {
 			params.Taints = append(params.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
 		}
+		if pool.Driver == plan.DriverDRA {
+			params.GPUs = 0 // the status of the node does not know them
+		}
 		out = append(out, kwok.BuildNode(params))
 	}
 	return out
@@ -120,8 +125,12 @@ func ExportNodes(p *plan.Plan) ([]byte, error) { return kwok.ExportYAML(Nodes(p)
 func (c *cluster) buildNodes() error {
 	for i, obj := range Nodes(c.plan) {
 		pool := c.plan.Pools[c.plan.Nodes[i].Pool]
+		resource := pool.Resource
+		if pool.Driver == plan.DriverDRA {
+			resource = "" // only claims give its devices
+		}
 		n, err := fleet.MakeNode(fleet.MakeNodeParams{Name: obj.Name, Pool: pool.Name, Model: pool.GPUModel,
-			Resource: pool.Resource, GPUs: pool.GPUsPerNode, Replicas: pool.SlotsPerGPU})
+			Resource: resource, GPUs: pool.GPUsPerNode, Replicas: pool.SlotsPerGPU})
 		if err != nil {
 			return err
 		}
@@ -130,6 +139,9 @@ func (c *cluster) buildNodes() error {
 		}
 		if _, err := c.store.Create(obj); err != nil {
 			return fmt.Errorf("creating node %s: %w", obj.Name, err)
+		}
+		if err := c.publish(i, pool); err != nil {
+			return err
 		}
 		c.record(journal.Node{Node: obj.Name, Pool: pool.Name, State: journal.NodeUp, GPUs: pool.GPUsPerNode,
 			Domains: c.plan.Nodes[i].Domains})
@@ -233,7 +245,7 @@ func (u *upstreamErrors) install() {
 	u.previous = utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{
 		func(_ context.Context, err error, msg string, _ ...interface{}) {
-			if routine(err) || kubescheduler.Routine(err) {
+			if routine(err) || kubescheduler.Routine(err) || resourceclaim.Routine(err) {
 				return
 			}
 			if err != nil {

@@ -19,6 +19,7 @@ import (
 	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/kubescheduler"
+	"orrery/sim/policy/resourceclaim"
 	"orrery/sim/rng"
 	"orrery/sim/units"
 	"orrery/sim/workload"
@@ -39,6 +40,10 @@ type cluster struct {
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
 	jobs      *workload.Tracker
 	pace      *pace // nil when work always goes as fast as the trace says
+	// claimController is nil in runs without dynamic resource allocation.
+	claimController *resourceclaim.Controller
+	templates       claimTemplates
+	drivers         drivers
 
 	work     map[string]physics // by pod key: what the containers do; physics, no controller sees it
 	deleting map[string]string  // by pod key: why we asked for the deletion
@@ -91,7 +96,8 @@ func (c *cluster) drop(pod, message string) {
 func (c *cluster) build() error {
 	c.streams = rng.New(c.plan.Seed)
 	c.work, c.deleting, c.terminating = map[string]physics{}, map[string]string{}, map[string]bool{}
-	c.namespaces = map[string]bool{}
+	c.namespaces, c.templates = map[string]bool{}, claimTemplates{}
+	c.drivers = drivers{map[string]*kwok.Driver{}, map[string]*kwok.Driver{}}
 	c.upstream.install()
 	c.announce()
 	var err error
@@ -113,7 +119,13 @@ func (c *cluster) build() error {
 	if err := c.buildNodes(); err != nil {
 		return err
 	}
+	if err := c.buildClasses(); err != nil {
+		return err
+	}
 	if err := c.buildManifests(); err != nil {
+		return err
+	}
+	if err := c.buildClaims(); err != nil {
 		return err
 	}
 	return c.buildScheduler()
@@ -214,6 +226,9 @@ func (c *cluster) close() {
 	}
 	if c.budgets != nil {
 		c.budgets.Close()
+	}
+	if c.claimController != nil {
+		c.claimController.Close()
 	}
 	c.engine.Drain()
 	c.upstream.restore()

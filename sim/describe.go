@@ -57,6 +57,11 @@ func admits(pools []plan.Pool, p *plan.Pool, j *plan.Job) bool {
 		if pod.Slots > 0 && !offers(*p) && slices.ContainsFunc(pools, offers) {
 			return false
 		}
+		if !offersClaims(p, pod.Claims) && slices.ContainsFunc(pools, func(o plan.Pool) bool {
+			return offersClaims(&o, pod.Claims)
+		}) {
+			return false
+		}
 	}
 	for _, t := range p.Taints {
 		keepsAway := t.Effect == "NoSchedule" || t.Effect == "NoExecute"

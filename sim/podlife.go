@@ -40,7 +40,11 @@ func (c *cluster) CreatePod(p *workload.Pod) error {
 		params.Tolerations = append(params.Tolerations, corev1.Toleration{Key: t.Key, Value: t.Value,
 			Operator: corev1.TolerationOperator(t.Operator), Effect: corev1.TaintEffect(t.Effect), TolerationSeconds: t.Seconds})
 	}
-	_, err := c.store.Create(kube.NewPod(params))
+	var err error
+	if params.Claims, err = c.claims(j.Namespace, p.Spec.Claims); err != nil {
+		return err
+	}
+	_, err = c.store.Create(kube.NewPod(params))
 	return err
 }
 
@@ -149,8 +153,8 @@ func (c *cluster) recordCreate(key string, pod *corev1.Pod, p *workload.Pod) {
 		r.Priority = *pod.Spec.Priority
 	}
 	if p != nil {
-		r.Job, r.GPUs, r.Slots = p.Job.Name, p.Spec.GPUs, p.Spec.Slots
-		r.CPUMilli, r.MemoryMiB, r.MIG = p.Spec.CPUMilli, p.Spec.MemoryMiB, migProfile(p.Spec.Resource)
+		r.Job, r.GPUs, r.Slots = p.Job.Name, p.Spec.GPUs, p.Spec.DeviceCount()
+		r.CPUMilli, r.MemoryMiB, r.MIG = p.Spec.CPUMilli, p.Spec.MemoryMiB, profileAsked(p.Spec)
 	} else {
 		c.measure(pod, &r)
 	}

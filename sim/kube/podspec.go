@@ -12,6 +12,9 @@ type Requirement struct {
 	Values []string
 }
 
+// PodClaim says that a pod has a resource claim of its own, made from a template of its namespace.
+type PodClaim struct{ Name, Template string }
+
 // PodParams describes a pod of one container.
 type PodParams struct {
 	Namespace, Name     string
@@ -21,6 +24,7 @@ type PodParams struct {
 	CPUMilli, MemoryMiB int64  // requests; 0 = none
 	Resource            string // extended resource, e.g. nvidia.com/gpu
 	Count               int64  // of Resource; 0 = none
+	Claims              []PodClaim
 	NodeSelector        map[string]string
 	Require             []Requirement // required node affinity; all must hold
 	Tolerations         []corev1.Toleration
@@ -59,6 +63,12 @@ func NewPod(p PodParams) *corev1.Pod {
 	}
 	if p.Group != "" {
 		pod.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &p.Group}
+	}
+	for _, c := range p.Claims {
+		pod.Spec.ResourceClaims = append(pod.Spec.ResourceClaims,
+			corev1.PodResourceClaim{Name: c.Name, ResourceClaimTemplateName: &c.Template})
+		work := &pod.Spec.Containers[0].Resources
+		work.Claims = append(work.Claims, corev1.ResourceClaim{Name: c.Name})
 	}
 	if len(p.Require) > 0 {
 		var term corev1.NodeSelectorTerm

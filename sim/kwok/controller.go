@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,7 +71,9 @@ type Params struct {
 	KWOKTiming bool
 	// General evaluates the shipped stages through jq and templates, too.
 	General bool
-	Hooks   Hooks
+	// Claims are those of dynamic resource allocation; nil = there is none.
+	Claims *Claims
+	Hooks  Hooks
 }
 
 // Controller moves objects through their stages and is every fake node's kubelet.
@@ -79,9 +82,11 @@ type Controller struct {
 	objects map[objectKey]*object
 	nodes   map[string]*nodeState
 	waiting map[string][]*object // pods bound to nodes that do not exist yet, by node name
-	addr    addresses
-	render  *renderer
-	playing string // name of the object whose stage is being played
+	// unclaimed are pods bound to nodes with claims that are not theirs yet; nobody but a user can bind such a pod.
+	unclaimed map[*object]bool
+	addr      addresses
+	render    *renderer
+	playing   string // name of the object whose stage is being played
 
 	requests map[*corev1.Container]amounts // of pods, by their first container; never changed
 }
@@ -118,7 +123,7 @@ type pending struct {
 // New returns a controller that knows no objects yet.
 func New(p Params) *Controller {
 	c := &Controller{p: p, objects: map[objectKey]*object{}, nodes: map[string]*nodeState{},
-		waiting: map[string][]*object{}, addr: newAddresses()}
+		waiting: map[string][]*object{}, unclaimed: map[*object]bool{}, addr: newAddresses()}
 	c.render = newRenderer(c.funcs())
 	return c
 }
@@ -138,6 +143,8 @@ func (c *Controller) OnCommit(verb string, old, new runtime.Object) {
 	case *corev1.Node:
 		c.nodeCommitted(o, gone)
 		return
+	case *resourcev1.ResourceClaim:
+		c.claimCommitted(o)
 	}
 	t := reflect.TypeOf(obj)
 	cyc := c.p.Stages.cycle[t]
@@ -183,6 +190,7 @@ func (c *Controller) object(k objectKey) *object {
 func (c *Controller) forget(o *object) {
 	c.drop(o)
 	delete(c.objects, o.key)
+	delete(c.unclaimed, o)
 }
 
 // drop withdraws the pending stage.
@@ -206,7 +214,7 @@ func (o *object) managed() bool {
 
 // evaluate chooses the object's next stage and when it is due.
 func (c *Controller) evaluate(o *object) {
-	if o.cycle == nil || !o.managed() {
+	if o.cycle == nil || !o.managed() || c.held(o) {
 		return
 	}
 	v, err := c.view(o, o.obj)

@@ -79,6 +79,8 @@ type podState struct {
 	ended    bool
 	assigned bool // until released
 	devices  bool // the fleet knows it as an owner
+	// heldUntil is when the devices of its claims are prepared: no stage begins before.
+	heldUntil units.Time
 }
 
 // amounts are quantities by resource: CPU in thousandths of a core, everything else in its unit.
@@ -233,9 +235,15 @@ func (c *Controller) admit(o *object, pod *corev1.Pod) bool {
 		}
 		return false
 	}
+	got, ok := c.claimed(pod)
+	if !ok && pod.DeletionTimestamp == nil {
+		c.unclaimed[o] = true
+		return false
+	}
+	delete(c.unclaimed, o)
 	s := &podState{node: pod.Spec.NodeName, at: n, requests: c.requestsOf(pod)}
 	o.pod = s
-	slots, err := c.allocate(n, s, owner(pod))
+	slots, err := c.allocate(n, s, owner(pod), got.slots)
 	var no *refusal
 	if errors.As(err, &no) {
 		s.rejected, s.reason, s.message = true, no.reason, no.message
@@ -249,6 +257,7 @@ func (c *Controller) admit(o *object, pod *corev1.Pod) bool {
 	if c.p.Hooks.Assigned != nil {
 		c.p.Hooks.Assigned(pod, s.node, slots)
 	}
+	c.prepare(o, pod, got)
 	return true
 }
 
@@ -259,8 +268,12 @@ func (r *refusal) Error() string { return r.reason + ": " + r.message }
 
 // allocate takes the pod's devices, if the node has them and everything else the pod asks for. The words are those of
 // kubernetes v1.37.2: cm/devicemanager/manager.go, cm/admission/errors.go and lifecycle/predicate.go.
-func (c *Controller) allocate(n *nodeState, s *podState, owner string) ([]journal.Slot, error) {
-	var slots []journal.Slot
+// Devices of claims are given by the scheduler.
+func (c *Controller) allocate(n *nodeState, s *podState, owner string, claimed []journal.Slot) ([]journal.Slot, error) {
+	slots, err := c.take(s, owner, claimed)
+	if err != nil {
+		return nil, err
+	}
 	devices := c.devicesOf(s)
 	for _, r := range devices {
 		got, err := c.p.Fleet.Assign(s.node, owner, string(r), int(s.requests[r]))
@@ -271,7 +284,7 @@ func (c *Controller) allocate(n *nodeState, s *podState, owner string) ([]journa
 		}
 		s.devices, slots = true, got
 	}
-	if len(devices) > 1 {
+	if len(devices) > 1 || len(devices) > 0 && len(claimed) > 0 {
 		_, slots, _ = c.p.Fleet.Holding(owner)
 	}
 	if r := n.lacks(s.requests, devices); r != "" {

@@ -79,6 +79,9 @@ type Pool struct {
 	// architecture, and the GPU's as its feature discovery would set them. kubernetes.io/hostname is the simulator's.
 	Labels map[string]string
 	Taints []Taint
+	// Driver says who offers the GPUs: DriverDevicePlugin or DriverDRA; "" is the former.
+	Driver string
+	DRA    DRA // with DriverDRA
 
 	MemoryMiBPerGPU      int64   // 0 = not known
 	IdleWatts, BusyWatts float64 // per GPU; -1 = not known
@@ -222,10 +225,13 @@ type Pod struct {
 	MemoryMiB int64
 	Resource  string // extended resource; "" when Slots is 0
 	Slots     int    // units of Resource: whole GPUs, or time-sliced replicas
-	// GPUs is the physical capacity the slots stand for: Slots × 1000 ÷ slots per GPU, rounded up.
+	// GPUs is the physical capacity the slots stand for: Slots × 1000 ÷ slots per GPU, rounded up. With claims it is
+	// that of the first alternatives.
 	GPUs units.MilliGPU
 	// Demand is what the work keeps busy of each of its GPUs when it goes as fast as the trace says; 0 = all of it.
 	Demand units.MilliGPU
+	// Claims are asked for beside Resource; a template is made of each distinct one.
+	Claims []Claim
 }
 
 // GPUs returns the physical GPU capacity all pods of the job ask for.

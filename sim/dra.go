@@ -1,0 +1,145 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+
+	"orrery/sim/kwok"
+	"orrery/sim/kwok/dra"
+	"orrery/sim/mig"
+	"orrery/sim/plan"
+)
+
+// drivers are the drivers of dynamic resource allocation, by node. Those of one pool's nodes share what they have in
+// common.
+type drivers struct {
+	byNode map[string]*kwok.Driver
+	byPool map[string]*kwok.Driver
+}
+
+// driverNode returns node i of the plan as its driver sees it.
+func (c *cluster) driverNode(i int, pool plan.Pool) dra.Node {
+	n := dra.Node{Name: c.plan.Nodes[i].Name, Driver: pool.DRA.Device, Product: pool.DRA.Product,
+		Architecture: pool.DRA.Architecture, ComputeCapability: pool.DRA.ComputeCapability,
+		MemoryMiB: pool.MemoryMiBPerGPU, Dynamic: pool.DRA.DynamicMIG}
+	if node, ok := c.fleet.Node(n.Name); ok {
+		for _, gpu := range node.GPUs {
+			n.UUIDs = append(n.UUIDs, gpu.UUID)
+		}
+	}
+	n.MIG, _ = mig.Lookup(pool.GPUModel)
+	return n
+}
+
+// publish lets the drivers of node i offer its devices.
+func (c *cluster) publish(i int, pool plan.Pool) error {
+	if pool.Driver != plan.DriverDRA || pool.GPUsPerNode == 0 {
+		return nil
+	}
+	n := c.driverNode(i, pool)
+	d := c.drivers.byPool[pool.Name]
+	if d == nil {
+		d = &kwok.Driver{Devices: dra.Devices(n), Timing: pool.DRA}
+		c.drivers.byPool[pool.Name] = d
+	}
+	c.drivers.byNode[n.Name] = d
+	for _, slice := range dra.Slices(n) {
+		if _, err := c.store.Create(slice); err != nil {
+			return fmt.Errorf("publishing the devices of node %s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+// buildClasses creates the DeviceClasses that come with the pools' drivers, but those that the manifests define.
+func (c *cluster) buildClasses() error {
+	var names []string
+	for _, p := range c.plan.Pools {
+		if p.Driver == plan.DriverDRA {
+			names = append(names, p.DRA.Device)
+		}
+	}
+	slices.Sort(names)
+	for _, driver := range slices.Compact(names) {
+		for _, class := range dra.Classes(driver) {
+			if c.defines(class) {
+				continue
+			}
+			if _, err := c.store.Create(class); err != nil {
+				return fmt.Errorf("creating DeviceClass %s: %w", class.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// defines reports whether the manifests have a DeviceClass of that name.
+func (c *cluster) defines(class *resourcev1.DeviceClass) bool {
+	return slices.ContainsFunc(c.parts.manifests, func(m manifest) bool {
+		own, ok := m.object.(*resourcev1.DeviceClass)
+		return ok && own.Name == class.Name
+	})
+}
+
+var claimsResource = resourcev1.SchemeGroupVersion.WithResource("resourceclaims")
+
+// kubeletClaims is what kubelets read of claims.
+func (c *cluster) kubeletClaims() *kwok.Claims {
+	if !c.hasDRA() {
+		return nil
+	}
+	return &kwok.Claims{Drivers: c.drivers.byNode, Get: func(namespace, name string) *resourcev1.ResourceClaim {
+		obj, err := c.store.Get(claimsResource, namespace, name)
+		if err != nil {
+			return nil
+		}
+		return obj.(*resourcev1.ResourceClaim)
+	}}
+}
+
+// claimSlots counts the GPUs and partitions that the claims of a pod of no job ask for.
+func (c *cluster) claimSlots(pod *corev1.Pod) (slots int) {
+	for _, claim := range pod.Spec.ResourceClaims {
+		if claim.ResourceClaimTemplateName == nil {
+			continue
+		}
+		obj, err := c.store.Get(templatesResource, pod.Namespace, *claim.ResourceClaimTemplateName)
+		if err != nil {
+			continue
+		}
+		for _, r := range obj.(*resourcev1.ResourceClaimTemplate).Spec.Spec.Devices.Requests {
+			class, count := "", int64(0)
+			switch {
+			case r.Exactly != nil:
+				class, count = r.Exactly.DeviceClassName, r.Exactly.Count
+			case len(r.FirstAvailable) > 0:
+				class, count = r.FirstAvailable[0].DeviceClassName, r.FirstAvailable[0].Count
+			}
+			if c.offersGPUs(class) {
+				slots += int(count)
+			}
+		}
+	}
+	return slots
+}
+
+var (
+	templatesResource = resourcev1.SchemeGroupVersion.WithResource("resourceclaimtemplates")
+	classesResource   = resourcev1.SchemeGroupVersion.WithResource("deviceclasses")
+)
+
+// offersGPUs reports whether a class is of devices of one of the GPU drivers, which its expressions then name.
+func (c *cluster) offersGPUs(class string) bool {
+	obj, err := c.store.Get(classesResource, "", class)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(obj.(*resourcev1.DeviceClass).Spec.Selectors, func(s resourcev1.DeviceSelector) bool {
+		return s.CEL != nil && slices.ContainsFunc([]string{dra.NVIDIA, dra.AMD, dra.Gaudi},
+			func(driver string) bool { return strings.Contains(s.CEL.Expression, driver) })
+	})
+}

@@ -1,0 +1,99 @@
+package sim_test
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"orrery/sim/journal"
+)
+
+// draScenario is a small cluster whose jobs ask for parts of GPUs and for whole ones, with bursts, preemption in vain
+// and an occasional kill.
+const draScenario = `apiVersion: orrery/v1
+kind: Scenario
+name: dra
+cluster:
+  pools:
+  - {name: h100, gpu: H100, nodes: 2, gpusPerNode: 8, cpu: 96, memory: 1000Gi, driver: dra, dra: {dynamicMIG: true}}
+  - {name: mi300, gpu: MI300X, nodes: 1, gpusPerNode: 8, cpu: 96, memory: 1000Gi, driver: dra}
+trace:
+  generate:
+    name: dra
+    jobs: 60
+    arrival: {process: gamma, cv: 4, load: {gpus: 24, factor: 1.5}}
+    sizes: [{gpus: 1, weight: 8}, {gpus: 2, weight: 1}, {gpus: 8, weight: 1}]
+    fractional: {share: 0.8, milli: [{milli: 100, weight: 2}, {milli: 300, weight: 2}, {milli: 500, weight: 1}]}
+    classes:
+    - name: all
+      up_to_gpus: 8
+      duration: [{kind: lognormal, median: 10m, mean: 20m, max: 2h}]
+      outcomes: {succeeded: 70, failed: 15, killed: 15}
+workload:
+  request: claim
+  fractions: mig
+journal: {api: true}
+`
+
+// TestDRA runs jobs that ask by claims: the same journal at any GOMAXPROCS and with upstream's own cycle, every job
+// ends, every claim and partition is given back, and no claim outlives its pod by more than the controller needs.
+func TestDRA(t *testing.T) {
+	for name, sets := range map[string][]string{
+		"claims":             nil,
+		"extended resources": {"workload.request=resource", "workload.fractions=whole", "workload.resource=nvidia.com/gpu", "cluster.pools.h100.dra.dynamicMIG=false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var first played
+			for i, procs := range []int{1, 2, 8} {
+				old := runtime.GOMAXPROCS(procs)
+				got := play(t, draScenario, sets...)
+				runtime.GOMAXPROCS(old)
+				if i == 0 {
+					first = got
+				} else if !bytes.Equal(got.file, first.file) {
+					t.Fatalf("GOMAXPROCS %d gives another journal than 1: %s", procs, difference(first.records, got.records))
+				}
+			}
+			exact, err := tryWith(true, draScenario, sets...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(exact.file, first.file) {
+				t.Errorf("upstream's own cycle gives another journal: %s", difference(first.records, exact.records))
+			}
+			checkClaims(t, first)
+			if n := first.data.Summary.Jobs; n.Pending+n.Running > 0 || n.Submitted != 60 {
+				t.Errorf("jobs left: %+v", n)
+			}
+		})
+	}
+}
+
+// checkClaims holds that each claim is created once and deleted once, and that there were some.
+func checkClaims(t *testing.T, p played) {
+	t.Helper()
+	live, made := map[string]bool{}, 0
+	for _, r := range p.records {
+		a, ok := r.Body.(journal.API)
+		if !ok || !strings.HasPrefix(a.Object, "resourceclaims/") {
+			continue
+		}
+		switch a.Verb {
+		case "create":
+			live[a.Object] = true
+			made++
+		case "delete":
+			delete(live, a.Object)
+		}
+	}
+	if made == 0 || len(live) > 0 {
+		t.Errorf("%d claims were made and %d are left: %v", made, len(live), live)
+	}
+	for _, w := range p.data.Summary.Warnings {
+		if strings.HasPrefix(w.Code, "upstream") {
+			t.Error(fmt.Sprint(w))
+		}
+	}
+}
