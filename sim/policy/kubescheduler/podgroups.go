@@ -21,7 +21,6 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
 
-	"orrery/sim/engine"
 	"orrery/sim/journal"
 	"orrery/sim/units"
 )
@@ -180,25 +179,6 @@ func (g *podGroups) idle(at units.Time) bool {
 	}
 	longest := units.Duration(float64(g.maxWait) * math.Sqrt(float64(g.largest))) // upstream's rule
 	return at.Sub(g.s.touched) > linger+longest
-}
-
-// flushBackoff schedules the flush of the back-off queue. An idle one does not keep the run alive.
-func (s *Scheduler) flushBackoff() {
-	const window = units.Time(time.Second) // upstream's backoffQOrderingWindowDuration
-	e := s.p.Engine
-	at := (e.Now()/window + 1) * window
-	idle := s.groups.idle(at)
-	if s.flush.Pending() {
-		if idle || !s.flushIdle {
-			return
-		}
-		e.Cancel(s.flush)
-	}
-	schedule := e.At
-	if idle {
-		schedule = e.Background
-	}
-	s.flush, s.flushIdle = schedule(at, engine.PhaseObserve, "back-off flush", func() { s.clock.tick() }), idle
 }
 
 // Routine reports whether an error that upstream reports is none: when it breaks off the attempt of a gang that cannot

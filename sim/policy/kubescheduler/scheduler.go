@@ -106,6 +106,7 @@ type Scheduler struct {
 
 	active, backoff, unschedulable gauge
 	popFromBackoff                 bool
+	backoffs                       backoffs
 	groups                         *podGroups
 	inner                          *incremental.Cycle
 	outside                        incremental.Outside
@@ -148,6 +149,10 @@ func New(p Params) (*Scheduler, error) {
 		return nil, fmt.Errorf("starting kube-scheduler: %w", err)
 	}
 	cancelNew()
+	if s.backoffs, err = newBackoffs(s.sched.SchedulingQueue); err != nil {
+		cancel()
+		return nil, err
+	}
 	inner, err := s.hook(cs)
 	if err != nil {
 		cancel()

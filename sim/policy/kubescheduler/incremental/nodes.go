@@ -6,11 +6,13 @@ import (
 	"unsafe"
 
 	v1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/util"
 )
 
 // touched is kube-scheduler's cache with a note of the nodes whose NodeInfo may have changed. A note is made before the
@@ -20,6 +22,9 @@ type touched struct {
 	mu    sync.Mutex // a failed binding comes from a goroutine of its own
 	names []string
 	all   bool
+
+	groups map[string]int64 // priorities of the pod groups that exist
+	again  bool             // nodes must be measured again: the priority of a group of pods that are placed has changed
 }
 
 func (t *touched) touch(node string) {
@@ -43,6 +48,70 @@ func (t *touched) take(into []string) (names []string, all bool) {
 	into, all = append(into[:0], t.names...), t.all
 	t.names, t.all = t.names[:0], false
 	return into, all
+}
+
+// AddPodGroup implements internalcache.Cache.
+func (t *touched) AddPodGroup(group *schedulingv1beta1.PodGroup) {
+	t.Cache.AddPodGroup(group)
+	t.groupIs(group)
+}
+
+// UpdatePodGroup implements internalcache.Cache.
+func (t *touched) UpdatePodGroup(logger klog.Logger, oldGroup, newGroup *schedulingv1beta1.PodGroup) {
+	t.Cache.UpdatePodGroup(logger, oldGroup, newGroup)
+	t.groupIs(newGroup)
+}
+
+// RemovePodGroup implements internalcache.Cache.
+func (t *touched) RemovePodGroup(logger klog.Logger, group *schedulingv1beta1.PodGroup) {
+	t.Cache.RemovePodGroup(logger, group)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.groups, groupKey(group.Namespace, group.Name))
+}
+
+// groupIs notes a group's priority. It is the group's for ever; but a group can come after its pods, or again.
+func (t *touched) groupIs(group *schedulingv1beta1.PodGroup) {
+	key := groupKey(group.Namespace, group.Name)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.groups[key]; known {
+		return
+	}
+	if state, err := t.Cache.PodGroupStates().Get(group.Namespace, group.Name); err == nil &&
+		state.ScheduledPodsCount() > 0 {
+		t.again = true
+	}
+	if t.groups == nil {
+		t.groups = map[string]int64{}
+	}
+	t.groups[key] = int64(util.PodGroupPriority(group))
+}
+
+func groupKey(namespace, name string) string { return namespace + "/" + name }
+
+// priority returns the priority that a pod has as a victim, anybody when that is not sure to last: that of its group,
+// which is its own where the scheduler has placed it.
+func (t *touched) priority(pod *v1.Pod) int64 {
+	own := int64(corev1helpers.PodPriority(pod))
+	if pod.Spec.SchedulingGroup == nil {
+		return own
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.groups[groupKey(pod.Namespace, *pod.Spec.SchedulingGroup.PodGroupName)]; !ok || p != own {
+		return anybody
+	}
+	return own
+}
+
+// remeasure reports whether nodes must be measured again, once.
+func (t *touched) remeasure() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	again := t.again
+	t.again = false
+	return again
 }
 
 func (t *touched) AssumePod(logger klog.Logger, pod *v1.Pod) error {
@@ -117,6 +186,8 @@ type nodes struct {
 
 	lowest    []int64       // priority of each node's least important pod
 	lowestOf  map[int64]int // nodes by lowest
+	members   []bool        // the node has members of pod groups
+	hosts     int           // nodes that have members
 	images    []bool
 	hasImages int // nodes that have images
 
@@ -158,6 +229,11 @@ func (n *nodes) follow(list []fwk.NodeInfo, cycle int64) {
 		}
 	}
 	n.recall(cycle)
+	if n.cache.remeasure() {
+		for i := range n.list {
+			n.measure(int32(i))
+		}
+	}
 }
 
 // guest is a node on which a member of a pod group may have been assumed in the snapshot only.
@@ -208,8 +284,8 @@ func (n *nodes) rebuild(list []fwk.NodeInfo) {
 	n.list, n.version = list, n.version+1
 	n.index, n.names = make(map[string]int32, len(list)), make([]string, len(list))
 	n.generation, n.changed = make([]int64, len(list)), make([]uint64, len(list))
-	n.lowest, n.images = make([]int64, len(list)), make([]bool, len(list))
-	n.lowestOf, n.hasImages, n.log, n.nominees = map[int64]int{}, 0, n.log[:0], nil
+	n.lowest, n.images, n.members = make([]int64, len(list)), make([]bool, len(list)), make([]bool, len(list))
+	n.lowestOf, n.hasImages, n.hosts, n.log, n.nominees = map[int64]int{}, 0, 0, n.log[:0], nil
 	n.clock++ // the log holds nothing from before
 	m := move{n.version, make([]int32, len(list))}
 	for i, info := range list {
@@ -273,13 +349,18 @@ func (n *nodes) change(i int32) {
 
 // measure notes what the cycle asks of a node besides what plugins say.
 func (n *nodes) measure(i int32) {
-	lowest := nobody
+	lowest, members := nobody, false
 	for _, p := range n.list[i].GetPods() {
-		if p.GetPod().Spec.SchedulingGroup != nil {
-			lowest = anybody // its group's priority may count
-			break
+		members = members || p.GetPod().Spec.SchedulingGroup != nil
+		lowest = min(lowest, n.cache.priority(p.GetPod()))
+	}
+	if members != n.members[i] {
+		n.members[i] = members
+		if members {
+			n.hosts++
+		} else {
+			n.hosts--
 		}
-		lowest = min(lowest, int64(corev1helpers.PodPriority(p.GetPod())))
 	}
 	if old := n.lowest[i]; old != lowest {
 		if n.lowestOf[old]--; n.lowestOf[old] == 0 {

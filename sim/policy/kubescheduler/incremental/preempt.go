@@ -7,12 +7,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	fwk "k8s.io/kube-scheduler/framework"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/defaultpreemption"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/kubernetes/pkg/scheduler/framework/preemption"
+	"k8s.io/kubernetes/pkg/scheduler/util"
 )
 
 // postFilter is a profile's framework whose PostFilter plugins are not run when their answer is known.
@@ -22,10 +25,20 @@ type postFilter struct {
 	preemption *defaultpreemption.DefaultPreemption // nil when other PostFilter plugins are in use
 	draw       draw
 	budgets    []*policyv1.PodDisruptionBudget // that dry runs were made with
+
+	groupsFirst bool // preemption is the first plugin that has something to say of a pod group without claims
 }
 
 func newPostFilter(f framework.Framework, c *Cycle) *postFilter {
 	p := &postFilter{Framework: f, cycle: c, preemption: preemptionOf(f)}
+	for _, x := range f.ListPlugins().PodGroupPostFilter.Enabled {
+		if x.Name == names.DefaultPreemption {
+			p.groupsFirst = true
+		}
+		if x.Name != names.DynamicResources { // which has nothing to say of pods without claims
+			break
+		}
+	}
 	if p.preemption != nil {
 		p.preemption.Evaluator.Interface = drawn{p.preemption.Evaluator.Interface, &p.draw}
 	}
@@ -77,6 +90,40 @@ func (f *postFilter) RunPostFilterPlugins(ctx context.Context, state fwk.CycleSt
 	return f.Framework.RunPostFilterPlugins(ctx, state, pod, m)
 }
 
+// RunPodGroupPostFilterPlugins is that of the framework. Upstream copies the whole snapshot to find out that nobody in
+// the cluster has a lower priority.
+func (f *postFilter) RunPodGroupPostFilterPlugins(ctx context.Context, state *framework.CycleState,
+	group fwk.PodGroupInfo, try fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
+	if f.groupsFirst && f.hopeless(group) {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "pod group preemption: No preemption victims found "+
+			"for incoming preemptor").WithPlugin(names.DefaultPreemption)
+	}
+	return f.Framework.RunPodGroupPostFilterPlugins(ctx, state, group, try)
+}
+
+// hopeless reports whether a group may preempt, and nobody has a lower priority.
+func (f *postFilter) hopeless(group fwk.PodGroupInfo) bool {
+	snapshot, ok := f.SnapshotSharedLister().(*internalcache.Snapshot)
+	pg := group.GetPodGroup()
+	if !ok || pg == nil || !f.cycle.hidden.backup.IsNil() || deviceClasses(f) {
+		return false
+	}
+	if p := pg.Spec.PreemptionPolicy; p != nil && *p == schedulingv1beta1.PreemptNever {
+		return false // upstream says so
+	}
+	for _, pod := range group.GetUnscheduledPods() {
+		if p := pod.Spec.PreemptionPolicy; p != nil && *p == v1.PreemptNever || len(pod.Spec.ResourceClaims) > 0 {
+			return false
+		}
+	}
+	list, err := snapshot.List()
+	if err != nil || len(list) == 0 {
+		return false
+	}
+	f.cycle.nodes.follow(list, f.cycle.sched.CurrentCycle())
+	return f.cycle.nodes.leastPriority() >= int64(util.PodGroupPriority(pg))
+}
+
 // preempt is RunPostFilterPlugins where preemption is all there is. latest is nil when the pod is gone.
 func (f *postFilter) preempt(ctx context.Context, state fwk.CycleState, pod, latest *v1.Pod,
 	x *failure) (*fwk.PostFilterResult, *fwk.Status) {
@@ -122,7 +169,7 @@ func (f *postFilter) eligible(ctx context.Context, latest *v1.Pod, told reader) 
 func (f *postFilter) rehearse(ctx context.Context, state fwk.CycleState, latest *v1.Pod, x *failure, offset,
 	enough int32) (*fwk.PostFilterResult, *fwk.Status, []fwk.NodeInfo) {
 	budgets, err := f.disruptionBudgets()
-	if err != nil || f.cycle.nodes.lowestOf[anybody] > 0 {
+	if err != nil || f.cycle.nodes.hosts > 0 {
 		return nil, nil, x.potential()
 	}
 	r := &rehearsal{postFilter: f, ctx: ctx, state: state, pod: latest, x: x, budgets: budgets,
