@@ -22,6 +22,7 @@ func BenchmarkExact(b *testing.B) {
 		// Work of 22 hours comes within 8 minutes, so that thousands wait for what ends.
 		{"nodes=1000/backlog", "1,000 nodes, all in use, thousands waiting", loaded(1000, 10_000, 20, mixed),
 			[]string{"horizon=8m"}},
+		{"nodes=1000/load=0.8/gangs=1-512", "1,000 nodes, load 0.8, 4,000 jobs of 1 to 512 GPUs as gangs", gangs, nil},
 		{"nodes=5000/load=0.9", "5,000 nodes, load 0.9, an hour of it", loaded(5000, 60_000, 0.9, mixed),
 			[]string{"horizon=60m"}},
 	} {
@@ -94,5 +95,39 @@ trace:
     - name: all
       up_to_gpus: 32
       duration: [{kind: lognormal, median: 6h, mean: 16h20m, max: 168h}]
+journal: {api: false}
+`
+
+// gangs is training on 8,000 GPUs: most jobs are small, most work is in the large ones, and each is placed as a whole.
+const gangs = `apiVersion: orrery/v1
+kind: Scenario
+name: gangs
+cluster:
+  pools:
+  - {name: h100, gpu: H100, nodes: 1000, gpusPerNode: 8, cpu: 128, memory: 1000Gi}
+trace:
+  generate:
+    name: gangs
+    jobs: 4000
+    arrival:
+      process: poisson
+      load: {gpus: 8000, factor: 0.8}
+    sizes:
+    - {gpus: 1, weight: 40}
+    - {gpus: 2, weight: 10}
+    - {gpus: 4, weight: 8}
+    - {gpus: 8, weight: 20}
+    - {gpus: 16, weight: 8}
+    - {gpus: 32, weight: 6}
+    - {gpus: 64, weight: 4}
+    - {gpus: 128, weight: 2}
+    - {gpus: 256, weight: 1.5}
+    - {gpus: 512, weight: 0.5}
+    classes:
+    - name: all
+      up_to_gpus: 512
+      duration: [{kind: lognormal, median: 30m, mean: 1h, max: 12h}]
+workload:
+  gangs: {policy: pod-groups}
 journal: {api: false}
 `
