@@ -14,9 +14,9 @@ import (
 	"orrery/sim/units"
 )
 
-// Upstream looks every second whether something in its back-off queue has waited long enough. Nothing has for most of
-// them, above all not gangs, which wait long and for ever. backoffs is what the queue holds, so that the driver ticks when
-// the first entity is due. It belongs to the driver, which looks at it while everybody else is quiescent.
+// Upstream looks every second whether something in its back-off queue has waited long enough. Mostly nothing has, above
+// all no gang: those wait long, and for ever. backoffs is what the queue holds, so that the driver ticks when the first
+// entity is due. It belongs to the driver, which looks at it while everybody else is quiescent.
 type backoffs []*heap.Heap[framework.QueuedEntityInfo]
 
 // newBackoffs finds the two heaps of upstream's back-off queue, which are not exported.
