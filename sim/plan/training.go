@@ -69,13 +69,20 @@ type Model struct {
 	Tied bool
 	// Experts of a mixture-of-experts layer, 0 in dense models; TopK of them see a token. ExpertParams is the part of
 	// Params that is in experts.
-	Experts, TopK int
-	ExpertParams  float64
-	MoELayers     int
-	// Unfused says that the software of the time had no fused attention kernel, so that the scores went through memory.
-	Unfused bool
+	// ExpertWidth is the inner width of one.
+	Experts, TopK, ExpertWidth, MoELayers int
+	ExpertParams                          float64
+	// Kernels is the generation of the software it is trained with: KernelsNow or an older one.
+	Kernels string
 	Source  string
 }
+
+// Generations of training software.
+const (
+	KernelsNow    = ""       // fused attention of the GPU's own generation
+	KernelsFlash1 = "flash1" // the first fused attention (2022)
+	KernelsNone   = "none"   // no fused attention, and tensor-parallel communication does not overlap (before 2022)
+)
 
 // Training is what a job computes, as the speed model needs it: a model and how it is spread over the GPUs, or a class
 // of communication intensity.

@@ -57,6 +57,9 @@ type Group struct {
 	Least   int // ranks in the domain that has fewest: as many adapters carry the traffic between domains
 	// Slow is what crossing the network's upper layers multiplies the time between nodes by, ≥ 1 or 0 for 1.
 	Slow float64
+	// Copies is, for AllToAll, to how many ranks each piece of data goes when pieces for ranks of one domain are sent to
+	// the domain once: experts that see a token. 0 = all pieces differ.
+	Copies int
 	// HopMicros is added for every step between domains: the latency of the layers crossed.
 	HopMicros float64
 }
@@ -112,7 +115,7 @@ func inter(op Op, bytes float64, g Group) float64 {
 	switch op {
 	case AllToAll: // each rank's data to other domains passes its domain's adapters
 		perDomain := float64(g.Ranks) / float64(k)
-		sent = bytes * perDomain / rails * float64(k-1) / float64(k)
+		sent = bytes * perDomain / rails * float64(k-1) / float64(k) * distinct(k, g.Copies)
 		like = bytes * perNode * f.NICGBs / nic
 	default:
 		sent = volume(op, k) * bytes / rails
@@ -123,6 +126,19 @@ func inter(op Op, bytes float64, g Group) float64 {
 	more := exact.Log2(float64(k)) - exact.Log2(float64(f.Nodes))
 	t += float64(2*more*(hopNetMicros+g.HopMicros)) * 1e-6
 	return math.Max(t, sent/(nic*1e9))
+}
+
+// distinct is the part of an all-to-all that crosses domains when a piece for several ranks of a domain crosses once:
+// the expected number of different domains that n random ones are, by n.
+func distinct(domains, n int) float64 {
+	if n < 2 {
+		return 1
+	}
+	none := 1.0
+	for range n {
+		none *= 1 - 1/float64(domains)
+	}
+	return float64(domains) * (1 - none) / float64(n)
 }
 
 const (

@@ -32,7 +32,7 @@ type Shape struct {
 	TopK       int     `yaml:"topK" min:"0"`
 	ExpertFFN  int     `yaml:"expertFFN" min:"0"`
 	MoELayers  int     `yaml:"moeLayers" min:"0"`
-	Unfused    bool    `yaml:"unfused"`
+	Kernels    string  `yaml:"kernels" enum:"|none|flash1"`
 	Source     string  `yaml:"source" required:"true"`
 }
 
@@ -42,8 +42,8 @@ const expertMatrices = 3
 // Model fills in what the shape leaves out.
 func (s Shape) Model() plan.Model {
 	m := plan.Model{Name: s.Name, Params: s.Params, Active: s.Params, Layers: s.Layers, Hidden: s.Hidden,
-		Query: s.Query, KV: s.KV, Vocabulary: s.Vocabulary, Tied: s.Tied, Experts: s.Experts, TopK: s.TopK,
-		MoELayers: s.MoELayers, Unfused: s.Unfused, Source: s.Source}
+		Query: s.Query, KV: s.KV, Vocabulary: s.Vocabulary, Tied: s.Tied, Experts: s.Experts, TopK: s.TopK, ExpertWidth: s.ExpertFFN,
+		MoELayers: s.MoELayers, Kernels: s.Kernels, Source: s.Source}
 	if m.Query == 0 {
 		m.Query = m.Hidden
 	}

@@ -35,8 +35,8 @@ func (s Step) Communication() float64 { return s.Tensor + s.Context + s.Expert +
 type parameters struct {
 	// gemm is what large matrix multiplications of a training step reach of the measured ceiling.
 	gemm float64
-	// gemmMoE is the same for the many small ones of experts, beside gemm.
-	gemmMoE float64
+	// narrow is the inner width at which experts' multiplications, many and small, reach half of gemm.
+	narrow float64
 	// attention is what fused attention, forward and backward, reaches of the half-precision ceiling.
 	attention float64
 	// wide is the bytes of memory traffic, as a multiple of the hidden size, that the element-wise work of a layer
@@ -118,7 +118,8 @@ func (j *job) microBatch() float64 {
 	dense, expert := m.layerParams()
 	gemm := 2 * passes * j.tokens * j.layers / t * dense / (j.rate() * j.par.gemm)
 	if m.experts() {
-		gemm += 2 * passes * j.tokens * j.layers / t * expert / (j.rate() * j.par.gemm * j.par.gemmMoE)
+		width := float64(m.ExpertWidth)
+		gemm += 2 * passes * j.tokens * j.layers / t * expert / (j.rate() * j.par.gemm * width / (width + j.par.narrow))
 	}
 	memory := j.gpu.MemoryGBs * 1e9 * memoryEfficiency
 	weights := passes * half * j.heldLayerParams() * j.layers
@@ -130,17 +131,40 @@ func (j *job) microBatch() float64 {
 		recomputed++
 	}
 	attention := recomputed * 2 * j.tokens * j.layers / t * float64(j.Sequence) * float64(m.Query)
-	attention /= j.gpu.Half * 1e12 * j.par.attention
-	if m.Unfused {
+	attention /= j.attentionRate()
+	if m.Kernels == plan.KernelsNone {
 		attention += passes / 3 * unfusedBytes * j.tokens * j.layers / t * float64(j.Sequence) * m.heads() / memory
 	}
-	wide := passes / 3 * j.par.wide * j.tokens * j.layers / t * float64(m.Hidden) / memory
+	wide := passes / 3 * (j.par.wide + permuteBytes*float64(m.TopK)) * j.tokens * j.layers / t * float64(m.Hidden) / memory
 
 	// The output layer, on the last stage only: its share of a stage on average.
 	logits := 6 * j.tokens / t * float64(m.Vocabulary) * float64(m.Hidden) / float64(j.Pipeline)
 	logits /= j.gpu.Half * 1e12 * j.par.gemm
 	return gemm + attention + wide + logits
 }
+
+// attentionRate is the operations per second of attention.
+func (j *job) attentionRate() float64 {
+	rate := j.gpu.Half * 1e12 * j.par.attention
+	if j.Model.Kernels == plan.KernelsFlash1 {
+		rate /= flash1Slower
+		if j.gpu.Family != "ampere" {
+			rate /= flash2Slower
+		}
+	}
+	return rate
+}
+
+// How much slower older fused attention is: FlashAttention-2 is about twice as fast as the first (Dao, arXiv 2307.08691),
+// and FlashAttention-3 1.5 to 2 times as fast as 2 on Hopper (Shah et al., arXiv 2407.08608).
+const (
+	flash1Slower = 2.0
+	flash2Slower = 1.5
+)
+
+// permuteBytes is the memory traffic of sorting tokens by expert and back, per token, expert seen and hidden size: read
+// and written in 2 bytes, for dispatch and combine, forward and backward.
+const permuteBytes = 16
 
 // unfusedBytes is the memory traffic per score of attention without a fused kernel, forward and backward: mask, softmax
 // and dropout each read and write 2 bytes, about 5 times forward and 8 backward (from the tensors that Korthikanti et
@@ -151,20 +175,29 @@ const unfusedBytes = 26
 func (j *job) computing() (s Step, micro float64) {
 	micro = j.microBatch()
 	s.Compute = micro * j.micro
-	shard := 1.0
-	if j.Sharding != plan.ShardNone {
-		shard = float64(j.data * j.Context)
+	updated := 0.0
+	for _, part := range j.held() {
+		if j.Sharding == plan.ShardNone {
+			part.ranks = 1
+		}
+		updated += part.params / part.ranks
 	}
-	s.Optimizer = optimizerBytes * j.heldParams() / shard / (j.gpu.MemoryGBs * 1e9 * memoryEfficiency)
+	s.Optimizer = optimizerBytes * updated / (j.gpu.MemoryGBs * 1e9 * memoryEfficiency)
 	s.Overhead = j.par.overhead * s.Compute
 	return s, micro
 }
 
-// heldParams is the parameters of one GPU before data-parallel sharding.
-func (j *job) heldParams() float64 {
-	m := shape{j.Model}
-	dense := (m.Params - m.ExpertParams) / float64(j.Tensor*j.Pipeline)
-	return dense + m.ExpertParams/float64(j.Tensor*j.Pipeline*j.Expert)
+// replicated is parameters of one GPU and how many ranks have the same.
+type replicated struct{ params, ranks float64 }
+
+// held is the parameters of one GPU before data-parallel sharding: outside experts, which tensor parallelism splits, and
+// in experts, which it does not: they are dealt out over all ranks of a stage (parallel folding, arXiv 2504.14960).
+func (j *job) held() [2]replicated {
+	m, stage := j.Model, float64(j.data*j.Tensor*j.Context)
+	return [2]replicated{
+		{(m.Params - m.ExpertParams) / float64(j.Tensor*j.Pipeline), float64(j.data * j.Context)},
+		{m.ExpertParams / float64(j.Pipeline*j.Expert), math.Max(1, stage/float64(j.Expert))},
+	}
 }
 
 // heldLayerParams is those of one layer, experts shared out.
@@ -172,7 +205,7 @@ func (j *job) heldLayerParams() float64 {
 	m := shape{j.Model}
 	embedding := m.embeddings()
 	dense := (m.Params - m.ExpertParams - embedding) / float64(m.Layers*j.Tensor)
-	return dense + m.ExpertParams/float64(m.Layers*j.Tensor*j.Expert)
+	return dense + m.ExpertParams/float64(m.Layers*j.Expert)
 }
 
 // straggler returns how much longer the slowest of n GPUs takes than the average: the expected greatest of n normal
@@ -193,7 +226,7 @@ func (j *job) run(w *world) Step {
 	perStage := used / p
 	tensor := j.tensor(w, t, used)
 	context := j.context(w, t, c, used)
-	expert := j.expert(w, t, c, e, perStage, p)
+	expert := j.expert(w, t, e, used)
 	s.Tensor, s.Context, s.Expert = tensor*j.micro, context*j.micro, expert*j.micro
 	busy := micro + tensor + context + expert
 	s.Bubble = float64(p-1) / float64(j.Stages) * busy
@@ -219,7 +252,11 @@ func (j *job) tensor(w *world, t, used int) float64 {
 		worst = math.Max(worst, times*one)
 		w.ring(times * 2 * bytes * part(g.Domains))
 	}
-	return w.end(worst, j.micro) * (1 - j.par.tensor)
+	exposed := w.end(worst, j.micro)
+	if j.Model.Kernels == plan.KernelsNone {
+		return exposed
+	}
+	return exposed * (1 - j.par.tensor)
 }
 
 func part(k int) float64 { return float64(k-1) / float64(k) }
@@ -243,29 +280,29 @@ func (j *job) context(w *world, t, c, used int) float64 {
 		}
 	}
 	behind := 3.5 * 2 * j.tokens * j.layers / float64(t) * float64(j.Sequence) * float64(m.Query)
-	behind /= j.gpu.Half * 1e12 * j.par.attention
+	behind /= j.attentionRate()
 	return math.Max(0, w.end(worst, j.micro)-behind)
 }
 
 // expert returns the exposed seconds of expert parallelism in a micro-batch: dispatch and combine, forward and
 // backward, in each layer with experts.
-func (j *job) expert(w *world, t, c, e, perStage, p int) float64 {
+func (j *job) expert(w *world, t, e, used int) float64 {
 	if e < 2 || !(shape{j.Model}).experts() {
 		return 0
 	}
 	m := shape{j.Model}
 	bytes := j.tokens / float64(t) * float64(m.Hidden) * float64(m.TopK) * half
-	times := 2 * (1 + j.forwardParts) * float64(m.MoELayers) / float64(p)
+	times := 2 * (1 + j.forwardParts) * float64(m.MoELayers) / float64(j.Pipeline)
+	if j.Precision != plan.PrecisionHalf { // what is dispatched forward is in fp8, half the bytes
+		times -= j.forwardParts / 2 * float64(m.MoELayers) / float64(j.Pipeline)
+	}
 	w.begin()
 	worst := 0.0
-	for stage := range p {
-		for block := 0; block+t*e <= perStage; block += t * e {
-			for i := range t {
-				g := w.shape(group{stage*perStage + block + i, t, e})
-				worst = math.Max(worst, times*collective.Time(collective.AllToAll, bytes, g))
-				w.allToAll(times*bytes, e)
-			}
-		}
+	for first := 0; first+e <= used; first += e {
+		g := w.shape(group{first, 1, e})
+		g.Copies = m.TopK
+		worst = math.Max(worst, times*collective.Time(collective.AllToAll, bytes, g))
+		w.allToAll(times*bytes, e)
 	}
 	return w.end(worst, j.micro) * (1 - j.par.expert)
 }
@@ -308,7 +345,13 @@ func (j *job) dataParallel(w *world, t, c, p, perStage int, busy float64) float6
 	if d < 2 {
 		return 0
 	}
-	held := j.heldParams()
+	// Parameters that no other rank has need no reduction.
+	held := 0.0
+	for _, part := range j.held() {
+		if part.ranks > 1 {
+			held += part.params
+		}
+	}
 	gather, reduce, times, window := half*held, gradientBytes*held, 1.0, busy
 	if j.Sharding == plan.ShardFull {
 		gather, reduce, times, window = 2*half*held, half*held, j.micro, busy*j.micro

@@ -1,0 +1,63 @@
+package training
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+)
+
+var refit = flag.Bool("refit", false, "search the global parameters anew and print them and every row")
+
+func TestRefit(t *testing.T) {
+	if !*refit {
+		t.Skip("with -refit only")
+	}
+	par := search(fitted)
+	fmt.Printf("%+v\n", par)
+	for i := range validation().Rows {
+		r := &validation().Rows[i]
+		res := r.predict(par)
+		s := res.Actual
+		T := s.Total()
+		fmt.Printf("%-4s %-4s %-16s %-12s %5d %s t%d p%d c%d e%d s%d: %7.0f / %7.0f %+5.1f%%  comp %.2f tp %.2f cp %.2f ep %.2f dp %.2f pp %.2f bub %.2f str %.2f\n", r.ID, r.Use, r.Model, r.GPU, r.GPUs, r.Precision, r.Tensor, r.Pipeline, r.Context, r.Expert, r.Sequence,
+			res.Tokens, r.Published, 100*off(res.Tokens, r.Published), s.Compute/T, s.Tensor/T, s.Context/T, s.Expert/T, s.Data/T, s.Pipeline/T, s.Bubble/T, s.Straggler/T)
+	}
+	for _, g := range []struct {
+		n string
+		f func(*row) bool
+	}{
+		{"dense fit", func(r *row) bool { return !r.moe() && r.Use == "fit" }},
+		{"dense held", func(r *row) bool { return !r.moe() && r.Use != "fit" }},
+		{"moe fit", func(r *row) bool { return r.moe() && r.Use == "fit" }},
+		{"moe held", func(r *row) bool { return r.moe() && r.Use != "fit" }}} {
+		a, s, n := mean(par, g.f)
+		fmt.Printf("%s: %.1f%% signed %+.1f%% n=%d\n", g.n, a*100, s*100, n)
+	}
+}
+
+// search is a coordinate descent on the mean absolute error of the rows to fit.
+func search(par parameters) parameters {
+	cost := func(p parameters) float64 {
+		a, _, n := mean(p, func(r *row) bool { return !r.moe() && r.Use == "fit" })
+		b, _, m := mean(p, func(r *row) bool { return r.moe() && r.Use == "fit" })
+		return a*float64(n) + b*float64(m)
+	}
+	best := cost(par)
+	for step := 0.2; step > 0.004; step /= 2 {
+		for again := true; again; {
+			again = false
+			for _, k := range []int{0, 2, 3, 4, 5, 6} {
+				for _, f := range []float64{1 + step, 1 - step} {
+					try := par
+					v := []*float64{&try.gemm, &try.attention, &try.wide, &try.tensor, &try.narrow, &try.expert, &try.data}[k]
+					lo, hi := []float64{0.8, 0.3, 50, 0.3, 10, 0.02, 0.5}[k], []float64{0.92, 0.9, 900, 0.9, 20000, 0.9, 0.8}[k]
+					*v = min(hi, max(lo, *v*f))
+					if c := cost(try); c < best-1e-9 {
+						best, par, again = c, try, true
+					}
+				}
+			}
+		}
+	}
+	return par
+}
