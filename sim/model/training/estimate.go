@@ -2,6 +2,7 @@ package training
 
 import (
 	"orrery/sim/model/collective"
+	"orrery/sim/model/storage"
 	"orrery/sim/plan"
 )
 
@@ -18,7 +19,8 @@ type Result struct {
 	// Uplinks is what a step sends over the uplinks of each layer's domains, in the order of layers and domains;
 	// domains that nothing leaves or enters are not in it.
 	Uplinks []Uplink
-	// Network is the exposed seconds of a step that pass each layer's uplinks: what grows when they are shared.
+	// Network is the exposed seconds of a step that pass each layer's uplinks: what grows when they are shared. One
+	// second can pass several layers.
 	Network []float64
 }
 
@@ -30,54 +32,62 @@ type Uplink struct {
 
 // Estimate returns the speed of a job from where its ranks are. The placement has at least one rank, and its nodes
 // carry the figures of their GPUs.
-func Estimate(t *plan.Training, p Placement) Result { return estimate(t, p, fitted) }
+func Estimate(t *plan.Training, p Placement) Result {
+	return estimate(t, p, func(n int, gpu *plan.Accelerator) Step {
+		s, _ := step(t, ideal(n, gpu, p), gpu, fitted)
+		return s
+	})
+}
 
-func estimate(t *plan.Training, p Placement, par parameters) Result {
+// estimate is Estimate with a way to get the step of the best placement of n GPUs of a kind.
+func estimate(t *plan.Training, p Placement, best func(n int, gpu *plan.Accelerator) Step) Result {
 	if t.Ranks != plan.RanksPods {
 		p = p.ordered()
 	}
 	n, gpu := p.Ranks(), p.slowest()
-	best := ideal(n, gpu, p.Layers)
-	var r Result
-	var world *world
-	r.Ideal, _ = step(t, best, gpu, par)
-	r.Actual, world = step(t, p, gpu, par)
-	r.Hardware = 1
+	r := Result{Ideal: best(n, gpu), Hardware: 1}
+	var w *world
+	r.Actual, w = step(t, p, gpu, fitted)
 	if ref := t.Reference; ref != nil && ref.GPU != gpu.GPU {
-		there, _ := step(t, ideal(n, ref, p.Layers), ref, par)
-		r.Hardware = there.Total() / r.Ideal.Total()
+		r.Hardware = best(n, ref).Total() / r.Ideal.Total()
 	}
 	r.Placement = min(1, r.Ideal.Total()/r.Actual.Total())
 	if t.Model != nil {
-		j := newJob(t, n, gpu, par)
-		r.Tokens = j.micro * float64(j.data*t.MicroBatch*t.Sequence) / float64(n) / r.Actual.Total()
+		j := newJob(t, n, gpu, fitted)
+		r.Tokens = j.tokensPerStep() / float64(n) / r.Actual.Total()
 	}
-	r.traffic(world)
+	r.Network = w.exposed
+	for l := range w.total {
+		for d, f := range w.total[l] {
+			if f.up > 0 || f.down > 0 {
+				r.Uplinks = append(r.Uplinks, Uplink{l, w.domains[l][d], f.up, f.down})
+			}
+		}
+	}
 	return r
 }
 
 // step returns the step of a job in a placement, and the placement with what the step sent.
 func step(t *plan.Training, p Placement, gpu *plan.Accelerator, par parameters) (Step, *world) {
 	w := newWorld(p, gpu)
+	var s Step
 	if t.Model == nil {
-		return class(t, w, gpu), w
+		s = class(t, w, gpu)
+	} else {
+		j := newJob(t, len(w.at), gpu, par)
+		s = j.run(w)
 	}
-	j := newJob(t, len(w.at), gpu, par)
-	return j.run(w), w
-}
-
-// traffic takes what the step sent out of the world. A layer that traffic passes has a part in all that is exposed
-// between domains: a collective waits for its slowest edge.
-func (r *Result) traffic(w *world) {
-	r.Network = make([]float64, len(w.layers))
-	for l := range w.total {
-		for d, f := range w.total[l] {
-			if f.up > 0 || f.down > 0 {
-				r.Uplinks = append(r.Uplinks, Uplink{l, w.domains[l][d], f.up, f.down})
-				r.Network[l] = r.Actual.Communication()
+	if t.Save != nil && t.Save.Every > 0 {
+		nodes := 0
+		for i := range p.Nodes {
+			if i == 0 || p.Nodes[i].ID != p.Nodes[i-1].ID {
+				nodes++
 			}
 		}
+		stall := storage.Stall(t.Save, len(w.at), nodes, p.Storage, 1)
+		s.Checkpoint = s.Total() * stall.Seconds() / t.Save.Every.Seconds()
 	}
+	return s, w
 }
 
 // class is the step of a job known only by its intensity. In the best placement on two full nodes of its GPUs it
@@ -102,6 +112,7 @@ func class(t *plan.Training, w *world, gpu *plan.Accelerator) Step {
 	w.begin()
 	w.ring(times / (1 - classHidden) * 2 * in.MessageBytes * part(g.Domains))
 	s.Data = w.end(times*collective.Time(collective.AllReduce, in.MessageBytes, g), 1)
+	w.charge(s.Data)
 	return s
 }
 

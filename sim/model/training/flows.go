@@ -17,9 +17,10 @@ func (w *world) begin() {
 // share the uplinks of the domains. The phase happens times over in a step.
 func (w *world) end(worst, times float64) float64 {
 	for l := range w.sum {
-		rate := w.layers[l].UplinkGBs * 1e9 * networkEfficiency
+		w.passed[l] = false
 		for d, f := range w.sum[l] {
-			if rate > 0 {
+			w.passed[l] = w.passed[l] || f.up > 0 || f.down > 0
+			if rate := w.uplinkGBs(l, d) * 1e9 * networkEfficiency; rate > 0 {
 				worst = math.Max(worst, math.Max(f.up, f.down)/rate)
 			}
 			w.total[l][d].up += float64(f.up * times)
@@ -27,6 +28,23 @@ func (w *world) end(worst, times float64) float64 {
 		}
 	}
 	return worst
+}
+
+// uplinkGBs is the rate of a domain's uplinks; 0 = without limit.
+func (w *world) uplinkGBs(layer, d int) float64 {
+	if w.uplinks == nil {
+		return w.layers[layer].UplinkGBs
+	}
+	return w.uplinks[w.domains[layer][d]]
+}
+
+// charge notes that the phase last ended is waited for, by the layers it passes.
+func (w *world) charge(seconds float64) {
+	for l, yes := range w.passed {
+		if yes {
+			w.exposed[l] += seconds
+		}
+	}
 }
 
 // send adds bytes that go from one node to another to every layer whose domain they leave.

@@ -15,12 +15,17 @@ type Placement struct {
 	Layers []Layer
 	// Nodes that hold ranks, in the order of the pods. A node may occur more than once, when several pods are on it.
 	Nodes []Node
+	// Uplinks is what each domain's uplinks carry, by the domain's number; nil = what the layers say.
+	Uplinks []float64
+	// Storage is where checkpoints go; nil = they cost no time.
+	Storage *plan.Storage
 }
 
 // Layer is one layer of the network.
 type Layer struct {
 	Name string
-	// UplinkGBs is what one domain's uplinks carry in one direction, 1e9 bytes per second; 0 = enough for its nodes.
+	// UplinkGBs is what the uplinks of one domain, the widest, carry in one direction, 1e9 bytes per second; 0 = enough
+	// for its nodes.
 	UplinkGBs float64
 	// HopMicros is the latency that passing the layer adds, one way.
 	HopMicros float64
@@ -28,6 +33,8 @@ type Layer struct {
 	GPUs int
 	// ScaleUp says that the GPUs' own link joins the domain's nodes, so that traffic within it needs no network.
 	ScaleUp bool
+	// Node says that each node is a domain of its own, whose uplinks are its network adapters.
+	Node bool
 }
 
 // Node is a node with ranks of a job.
@@ -54,7 +61,8 @@ func (p Placement) ordered() Placement {
 	slices.SortStableFunc(nodes, func(a, b Node) int {
 		return cmp.Or(slices.Compare(a.Domains, b.Domains), cmp.Compare(a.ID, b.ID))
 	})
-	return Placement{p.Layers, nodes}
+	p.Nodes = nodes
+	return p
 }
 
 // slowest is the GPU that sets the pace: every step waits for all ranks.
@@ -68,17 +76,22 @@ func (p Placement) slowest() *plan.Accelerator {
 	return best
 }
 
-// ideal is the best placement of n GPUs of a kind in a network of these layers: full nodes, side by side.
-func ideal(n int, gpu *plan.Accelerator, layers []Layer) Placement {
-	per := max(gpu.PerNode, 1)
-	p := Placement{Layers: layers}
+// ideal is the best placement of n GPUs of a kind in the network of another placement: full nodes, side by side.
+func ideal(n int, gpu *plan.Accelerator, in Placement) Placement {
+	per, layers := max(gpu.PerNode, 1), in.Layers
+	p := Placement{Layers: layers, Storage: in.Storage}
 	for first := 0; first < n; first += per {
 		node := Node{ID: first / per, GPU: gpu, Domains: make([]int, len(layers))}
 		for i := range min(per, n-first) {
 			node.GPUs = append(node.GPUs, i)
 		}
 		for l, layer := range layers {
-			if nodes := layer.GPUs / per; nodes > 0 {
+			switch nodes := layer.GPUs / per; {
+			case layer.ScaleUp && gpu.LinkGPUs <= per:
+				node.Domains[l] = -1
+			case layer.Node:
+				node.Domains[l] = node.ID
+			case nodes > 0:
 				node.Domains[l] = node.ID / nodes
 			}
 		}
@@ -103,14 +116,19 @@ type world struct {
 	domains [][]int
 	dom     [][]int // by layer, then index into nodes
 	// sum holds what the current phase sends over each domain's uplinks, and total the same over all phases.
-	sum, total []([]flow)
+	sum, total [][]flow
+	// passed says which layers the phase last ended went over; exposed is the seconds waited for those that did.
+	passed  []bool
+	exposed []float64
+	uplinks []float64 // by domain number, or nil
 }
 
 // flow is bytes that leave and enter a domain.
 type flow struct{ up, down float64 }
 
 func newWorld(p Placement, gpu *plan.Accelerator) *world {
-	w := &world{layers: p.Layers, nodes: p.Nodes, link: linkOf(gpu), island: make([]int, len(p.Nodes))}
+	w := &world{layers: p.Layers, nodes: p.Nodes, link: linkOf(gpu), island: make([]int, len(p.Nodes)),
+		passed: make([]bool, len(p.Layers)), exposed: make([]float64, len(p.Layers)), uplinks: p.Uplinks}
 	for i := range p.Nodes {
 		for _, g := range p.Nodes[i].GPUs {
 			w.at, w.index = append(w.at, i), append(w.index, g)
@@ -217,7 +235,7 @@ const (
 func (w *world) crossing(hops []hop) (slow, micros float64) {
 	crossed := 0
 	for l := range w.layers {
-		if w.layers[l].ScaleUp {
+		if w.layers[l].ScaleUp || w.layers[l].Node {
 			continue
 		}
 		first := w.dom[l][hops[0].node]

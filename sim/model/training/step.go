@@ -92,6 +92,9 @@ func newJob(t *plan.Training, ranks int, gpu *plan.Accelerator, par parameters) 
 	return j
 }
 
+// tokensPerStep is what all ranks get through in a step.
+func (j *job) tokensPerStep() float64 { return j.micro * float64(j.data*j.MicroBatch*j.Sequence) }
+
 // defaultRounds is the micro-batches for each pipeline stage when no global batch is given: enough that the bubble is
 // an eighth without interleaving.
 const defaultRounds = 8
@@ -225,13 +228,18 @@ func (j *job) run(w *world) Step {
 	used := t * c * p * j.data
 	perStage := used / p
 	tensor := j.tensor(w, t, used)
+	w.charge(tensor * j.micro)
 	context := j.context(w, t, c, used)
+	w.charge(context * j.micro)
 	expert := j.expert(w, t, e, used)
+	w.charge(expert * j.micro)
 	s.Tensor, s.Context, s.Expert = tensor*j.micro, context*j.micro, expert*j.micro
 	busy := micro + tensor + context + expert
 	s.Bubble = float64(p-1) / float64(j.Stages) * busy
-	s.Pipeline = j.pipeline(w, t, c, p, perStage)
+	s.Pipeline = j.pipeline(w, t, p, perStage)
+	w.charge(s.Pipeline)
 	s.Data = j.dataParallel(w, t, c, p, perStage, busy)
+	w.charge(s.Data)
 	s.Straggler = j.par.straggler(used) * (s.Compute + s.Bubble)
 	return s
 }
@@ -309,7 +317,7 @@ func (j *job) expert(w *world, t, e, used int) float64 {
 
 // pipeline returns the exposed seconds of passing activations in a step. Interleaved schedules hide them but for
 // filling and draining the pipeline; without interleaving every pass is waited for.
-func (j *job) pipeline(w *world, t, c, p, perStage int) float64 {
+func (j *job) pipeline(w *world, t, p, perStage int) float64 {
 	if p < 2 {
 		return 0
 	}

@@ -107,13 +107,16 @@ func (r *row) training() *plan.Training {
 		Expert: r.Expert, Precision: r.Precision, Sharding: r.Sharding, Recompute: r.Recompute}
 }
 
-// predict returns tokens per second and GPU.
-func (r *row) predict(par parameters) Result {
-	var layers []Layer
+// predict returns the step and tokens per second and GPU.
+func (r *row) predict(par parameters) (Step, float64) {
+	var in Placement
 	if r.gpu.LinkGPUs > r.gpu.PerNode {
-		layers = []Layer{{Name: "nvlink", GPUs: r.gpu.LinkGPUs, ScaleUp: true}}
+		in.Layers = []Layer{{Name: "nvlink", GPUs: r.gpu.LinkGPUs, ScaleUp: true}}
 	}
-	return estimate(r.training(), ideal(r.GPUs, r.gpu, layers), par)
+	t := r.training()
+	s, _ := step(t, ideal(r.GPUs, r.gpu, in), r.gpu, par)
+	j := newJob(t, r.GPUs, r.gpu, par)
+	return s, j.tokensPerStep() / float64(r.GPUs) / s.Total()
 }
 
 // off is the relative error of a prediction.
@@ -130,7 +133,8 @@ func mean(par parameters, take func(*row) bool) (absolute, signed float64, n int
 		if !take(r) {
 			continue
 		}
-		e := off(r.predict(par).Tokens, r.Published)
+		_, got := r.predict(par)
+		e := off(got, r.Published)
 		absolute += math.Abs(e)
 		signed += e
 		n++
