@@ -73,8 +73,8 @@ func span(bytes, gbs float64) units.Duration {
 	return units.FromSeconds(bytes / (gbs * 1e9))
 }
 
-// Interval is the time between checkpoints that loses least work, √(2 × write × mean time between failures) (Young 1974;
-// Daly, FGCS 22, 2006, to first order); 0 when nothing fails or writing takes no time.
+// Interval is the time between checkpoints that loses least work, √(2 × write × mean time between failures) (Young
+// 1974; Daly, FGCS 22, 2006, to first order); 0 when nothing fails or writing takes no time.
 func Interval(write, betweenFailures units.Duration) units.Duration {
 	if write <= 0 || betweenFailures <= 0 {
 		return 0
@@ -82,8 +82,8 @@ func Interval(write, betweenFailures units.Duration) units.Duration {
 	return units.FromSeconds(math.Sqrt(2 * write.Seconds() * betweenFailures.Seconds()))
 }
 
-// Useful is the expected part of a job's time that is useful work: (1 - (u + Δ/2)/M) ÷ (1 + w/Δ) for interval Δ, write
-// time w, time to come back u and mean time between failures M (Kokolis et al., arXiv 2410.21680: within about 5 % of a
+// Useful is the expected part of a job's time that is useful work: (1 - (u + Δ/2)/M) ÷ (1 + w/Δ) for interval Δ, time
+// to write w, time to come back u and mean time between failures M (Kokolis et al., arXiv 2410.21680: within about 5 % of a
 // simulation); at least 0.
 func Useful(interval, write, back, betweenFailures units.Duration) float64 {
 	if interval <= 0 || betweenFailures <= 0 {

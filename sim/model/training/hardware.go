@@ -31,8 +31,8 @@ var reached = map[string][2]float64{
 // reachedElsewhere is for families without any measurement: the mean over all.
 const reachedElsewhere = 0.75
 
-// pcieGBs is the rate of 16 lanes in one direction by generation (Machine Learning Engineering, network, commit 744d01e;
-// generation 3: PCI Express base specification, 8 GT/s with 128b/130b).
+// pcieGBs is the rate of 16 lanes in one direction by generation (Machine Learning Engineering, network, commit
+// 744d01e; generation 3: PCI Express base specification, 8 GT/s with 128b/130b).
 var pcieGBs = map[int]float64{3: 15.75, 4: 31, 5: 63, 6: 121}
 
 // Accelerator is what the speed model knows of a GPU of the catalogue in a node. The error says which figure is missing

@@ -83,8 +83,8 @@ func CheckMemory(t *plan.Training, ranks int, gpu *plan.Accelerator) error {
 	if t.Model == nil || have == 0 || need.Total() <= have*memorySlack {
 		return nil
 	}
-	return fmt.Errorf("%s needs %.0f GB on each of %d %s, which have %.0f GB (%.0f GB parameters, gradients and optimiser "+
-		"state, %.0f GB activations, %.0f GB other); %s", t.Name, need.Total()/1e9, ranks, gpu.GPU, have/1e9,
+	return fmt.Errorf("%s needs %.0f GB on each of %d %s, which have %.0f GB (%.0f GB parameters, gradients and "+
+		"optimiser state, %.0f GB activations, %.0f GB other); %s", t.Name, need.Total()/1e9, ranks, gpu.GPU, have/1e9,
 		need.States/1e9, need.Activations/1e9, need.Other/1e9, fits(t, ranks, gpu, have))
 }
 

@@ -158,8 +158,8 @@ func (j *job) attentionRate() float64 {
 	return rate
 }
 
-// How much slower older fused attention is: FlashAttention-2 is about twice as fast as the first (Dao, arXiv 2307.08691),
-// and FlashAttention-3 1.5 to 2 times as fast as 2 on Hopper (Shah et al., arXiv 2407.08608).
+// How much slower older fused attention is: FlashAttention-2 is about twice as fast as the first (Dao, arXiv
+// 2307.08691), and FlashAttention-3 1.5 to 2 times as fast as 2 on Hopper (Shah et al., arXiv 2407.08608).
 const (
 	flash1Slower = 2.0
 	flash2Slower = 1.5
@@ -193,8 +193,8 @@ func (j *job) computing() (s Step, micro float64) {
 // replicated is parameters of one GPU and how many ranks have the same.
 type replicated struct{ params, ranks float64 }
 
-// held is the parameters of one GPU before data-parallel sharding: outside experts, which tensor parallelism splits, and
-// in experts, which it does not: they are dealt out over all ranks of a stage (parallel folding, arXiv 2504.14960).
+// held is the parameters of one GPU before data-parallel sharding: outside experts, which tensor parallelism splits,
+// and in experts, which it does not: they are dealt out over all ranks of a stage (parallel folding, arXiv 2504.14960).
 func (j *job) held() [2]replicated {
 	m, stage := j.Model, float64(j.data*j.Tensor*j.Context)
 	return [2]replicated{
