@@ -82,9 +82,9 @@ func Interval(write, betweenFailures units.Duration) units.Duration {
 	return units.FromSeconds(math.Sqrt(2 * write.Seconds() * betweenFailures.Seconds()))
 }
 
-// Useful is the expected part of a job's time that is useful work: (1 - (u + Δ/2)/M) ÷ (1 + w/Δ) for interval Δ, time
-// to write w, time to come back u and mean time between failures M (Kokolis et al., arXiv 2410.21680: within about 5 % of a
-// simulation); at least 0.
+// Useful is the expected part of a job's time that is useful work: (1 - (u + Δ/2)/M) ÷ (1 + w/Δ), at least 0, for an
+// interval Δ, w to write, u to come back after a failure and M between failures (Kokolis et al., arXiv 2410.21680: within
+// about 5 % of a simulation).
 func Useful(interval, write, back, betweenFailures units.Duration) float64 {
 	if interval <= 0 || betweenFailures <= 0 {
 		return 1

@@ -44,7 +44,7 @@ func (s Shape) Model() plan.Model {
 	m := plan.Model{Name: s.Name, Params: s.Params, Active: s.Params, Layers: s.Layers, Hidden: s.Hidden,
 		Query: s.Query, KV: s.KV, Vocabulary: s.Vocabulary, Tied: s.Tied, Experts: s.Experts, TopK: s.TopK,
 		ExpertWidth: s.ExpertFFN,
-		MoELayers: s.MoELayers, Kernels: s.Kernels, Source: s.Source}
+		MoELayers:   s.MoELayers, Kernels: s.Kernels, Source: s.Source}
 	if m.Query == 0 {
 		m.Query = m.Hidden
 	}
