@@ -83,7 +83,7 @@ func Interval(write, betweenFailures units.Duration) units.Duration {
 }
 
 // Useful is the expected part of a job's time that is useful work: (1 - (u + Δ/2)/M) ÷ (1 + w/Δ), at least 0, for an
-// interval Δ, w to write, u to come back after a failure and M between failures (Kokolis et al., arXiv 2410.21680: within
+// interval Δ, w to write, u to come back after a failure and M between failures (Kokolis et al., arXiv 2410.21680: to
 // about 5 % of a simulation).
 func Useful(interval, write, back, betweenFailures units.Duration) float64 {
 	if interval <= 0 || betweenFailures <= 0 {
