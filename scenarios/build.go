@@ -67,6 +67,7 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 		}
 	}
 	s.planLinks(p)
+	s.planAccelerators(p)
 	for _, path := range sortedKeys(s.Expect) {
 		p.Expect = append(p.Expect, plan.Bound{Path: path, Min: s.Expect[path].Min, Max: s.Expect[path].Max})
 	}

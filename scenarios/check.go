@@ -39,6 +39,7 @@ func (s *Scenario) check() {
 	s.checkSharing()
 	s.checkWorkload()
 	s.checkGangs()
+	s.checkTraining()
 	s.checkSubmit()
 	s.checkProfiles()
 	s.checkPriorities()

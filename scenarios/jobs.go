@@ -15,16 +15,17 @@ import (
 
 // Codes of warnings counted while jobs are mapped.
 const (
-	WarnShare      = "gpu-share-rounded"    // a part of a GPU became a whole one
-	WarnModel      = "gpu-model-unknown"    // a model that the catalogue does not have
-	WarnNoPool     = "gpu-model-absent"     // a model that no pool has
-	WarnPriority   = "priority-unknown"     // a priority that is no PriorityClass; the job has none
-	WarnResource   = "gpu-resource-mixed"   // models of several vendors; the first one's counts
-	WarnSkipped    = "trace-rows-skipped"   // rows of the trace left out
-	WarnNote       = "trace-note"           // what the importer assumed
-	WarnResampled  = "trace-resampled"      // jobs drawn again to fill the cluster
-	WarnThinned    = "trace-thinned"        // jobs left out so as not to overfill the cluster
-	WarnTimesUnset = "trace-times-unheeded" // times not used, mode sequential
+	WarnShare       = "gpu-share-rounded"    // a part of a GPU became a whole one
+	WarnModel       = "gpu-model-unknown"    // a model that the catalogue does not have
+	WarnNoPool      = "gpu-model-absent"     // a model that no pool has
+	WarnPriority    = "priority-unknown"     // a priority that is no PriorityClass; the job has none
+	WarnResource    = "gpu-resource-mixed"   // models of several vendors; the first one's counts
+	WarnSkipped     = "trace-rows-skipped"   // rows of the trace left out
+	WarnNote        = "trace-note"           // what the importer assumed
+	WarnResampled   = "trace-resampled"      // jobs drawn again to fill the cluster
+	WarnThinned     = "trace-thinned"        // jobs left out so as not to overfill the cluster
+	WarnParallelism = "training-parallelism" // models that a job's number of GPUs does not suit
+	WarnTimesUnset  = "trace-times-unheeded" // times not used, mode sequential
 )
 
 // podNameMax leaves room for the pod's index and replacement number in 63 characters, so that a pod's name is a valid
@@ -52,6 +53,7 @@ type jobs struct {
 	tol     []plan.Toleration
 	kinds   []kind                   // of GPUs that claims can ask for
 	counts  map[string]*plan.Warning // by code and message
+	speeds  *speeds                  // nil when all jobs run as the trace says
 	list    []traces.Job             // mode sequential
 	next    int
 }
@@ -66,7 +68,8 @@ type model struct {
 func newJobs(s *Scenario, src traces.Source) (*jobs, error) {
 	j := &jobs{s: s, src: src, offers: map[string]*offer{}, names: newNamer(podNameMax),
 		spaces:  newNamer(63, "default", "kube-system", "kube-public", "kube-node-lease"),
-		tenants: map[string]string{"": "default"}, models: map[string]model{}, counts: map[string]*plan.Warning{}}
+		tenants: map[string]string{"": "default"}, models: map[string]model{}, counts: map[string]*plan.Warning{},
+		speeds: newSpeeds(s)}
 	j.classes, _ = s.priorityClasses()
 	j.kinds = s.kinds()
 	for i := range s.Cluster.Pools {
@@ -145,6 +148,7 @@ func (j *jobs) job(t *traces.Job) (plan.Job, error) {
 	var err error
 	job.Pods, err = j.pods(t, base)
 	job.Gang = j.gang(t, len(job.Pods))
+	job.Training = j.training(t, job.Pods)
 	return job, err
 }
 

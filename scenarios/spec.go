@@ -75,6 +75,8 @@ type Cluster struct {
 	NodeList *NodeList `yaml:"nodeList,omitempty"`
 	// Where the nodes stand to each other. Without it nothing is known of that.
 	Topology *Topology `yaml:"topology,omitempty"`
+	// The shared file system that checkpoints go to.
+	Storage *Storage `yaml:"storage,omitempty"`
 }
 
 // Pool is a group of equal nodes.
@@ -287,6 +289,8 @@ type Workload struct {
 	Start string `yaml:"start" enum:"each|together"`
 	// Which jobs are placed as a whole.
 	Gangs Gangs `yaml:"gangs"`
+	// How fast jobs run from where they landed. Absent: as fast as the trace says, wherever that is.
+	Training *Training `yaml:"training,omitempty"`
 	// When jobs are submitted.
 	Submit Submit `yaml:"submit"`
 	// Longest time between a pod's deletion and the release of its devices; the built-in stages draw it at random up to

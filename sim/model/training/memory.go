@@ -127,8 +127,8 @@ func Check(t *plan.Training, ranks int) error {
 	model := t.Tensor * t.Pipeline * t.Context
 	switch {
 	case ranks%model != 0:
-		return fmt.Errorf("tensor %d × pipeline %d × context %d = %d GPUs do not divide %d", t.Tensor, t.Pipeline,
-			t.Context, model, ranks)
+		return fmt.Errorf("tensor %d × pipeline %d × context %d = %d GPUs do not divide %d; take a multiple of %d",
+			t.Tensor, t.Pipeline, t.Context, model, ranks, model)
 	case t.Expert > 1 && t.Model.Experts == 0:
 		return fmt.Errorf("expert: %d, but %s has no experts; remove it", t.Expert, t.Name)
 	case t.Model.Experts > 0 && t.Model.Experts%t.Expert != 0:
