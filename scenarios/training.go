@@ -30,8 +30,8 @@ func (t *Training) SetDefaults() {
 	t.Default.Intensity = IntensityMedium
 }
 
-// TrainingWork is what jobs compute: exactly one of intensity, share, model and shape, and how a model is spread over the
-// GPUs. Data parallelism takes what tensor, pipeline and context leave.
+// TrainingWork is what jobs compute: exactly one of intensity, share, model and shape, and how a model is spread over
+// the GPUs. Data parallelism takes what tensor, pipeline and context leave.
 type TrainingWork struct {
 	// Tenant the rule is for. Empty: all.
 	Tenant string `yaml:"tenant"`
