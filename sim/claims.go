@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
@@ -68,6 +70,34 @@ func selectors(a plan.DeviceRequest) (out []resourcev1.DeviceSelector) {
 		out = append(out, resourcev1.DeviceSelector{CEL: &resourcev1.CELDeviceSelector{Expression: expression}})
 	}
 	return out
+}
+
+// unsupportedClaim says what of an object's use of resource claims a run does not simulate, and what to write instead;
+// "" = nothing. Devices have one owner at a time, and how many a pod asks for is known when it is made.
+func unsupportedClaim(obj runtime.Object) string {
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		for _, c := range o.Spec.ResourceClaims {
+			if c.ResourceClaimName != nil {
+				return fmt.Sprintf("claim %s: devices that pods share by naming one ResourceClaim are not simulated; name a "+
+					"resourceClaimTemplateName", c.Name)
+			}
+		}
+	case *resourcev1.ResourceClaimTemplate:
+		for _, r := range o.Spec.Spec.Devices.Requests {
+			if r.Exactly != nil && (r.Exactly.AllocationMode == resourcev1.DeviceAllocationModeAll ||
+				r.Exactly.AdminAccess != nil && *r.Exactly.AdminAccess) {
+				return fmt.Sprintf("request %s: allocationMode All and adminAccess are not simulated; write a count", r.Name)
+			}
+			for _, sub := range r.FirstAvailable {
+				if sub.AllocationMode == resourcev1.DeviceAllocationModeAll || sub.Count != r.FirstAvailable[0].Count {
+					return fmt.Sprintf("request %s: alternatives of different numbers of devices are not simulated; give %s the "+
+						"same count as the first", r.Name, sub.Name)
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // profileAsked returns the MIG profile of which a pod asks for partitions, by the first alternative of its claims or by

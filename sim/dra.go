@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"orrery/sim/kwok/dra"
 	"orrery/sim/mig"
 	"orrery/sim/plan"
+	"orrery/sim/policy/kubescheduler"
 )
 
 // drivers are the drivers of dynamic resource allocation, by node. Those of one pool's nodes share what they have in
@@ -83,6 +85,16 @@ func (c *cluster) defines(class *resourcev1.DeviceClass) bool {
 		own, ok := m.object.(*resourcev1.DeviceClass)
 		return ok && own.Name == class.Name
 	})
+}
+
+// repeatable reports whether a run of the plan is known to repeat byte for byte. With claims the scheduler writes to a
+// pod before it binds it; with SchedulerAsyncAPICalls it is a race between goroutines whether the binding still finds
+// that write in the queue.
+func repeatable(p *plan.Plan) bool {
+	claims := slices.ContainsFunc(p.Pools, func(o plan.Pool) bool { return o.Driver == plan.DriverDRA }) ||
+		slices.ContainsFunc(p.Manifests, func(f plan.File) bool { return bytes.Contains(f.Data, []byte("resource.k8s.io/")) })
+	gates := p.Scheduler.FeatureGates
+	return kubescheduler.Repeatable(gates) && !(claims && gates["SchedulerAsyncAPICalls"])
 }
 
 var claimsResource = resourcev1.SchemeGroupVersion.WithResource("resourceclaims")

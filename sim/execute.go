@@ -17,7 +17,6 @@ import (
 	"orrery/sim/cost"
 	"orrery/sim/journal"
 	"orrery/sim/plan"
-	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/result"
 )
 
@@ -54,7 +53,7 @@ func Execute(x Execution) (*result.Data, error) {
 func (x Execution) execute(folder *result.Folder, started time.Time) (*result.Data, error) {
 	writer := journal.NewWriter(folder.Journal())
 	fold := account.New(account.Options{OnJob: folder.AddJob, OnPod: folder.AddPod, Description: x.Plan.Description,
-		Config: string(x.Plan.Resolved), Repeatable: kubescheduler.Repeatable(x.Plan.Scheduler.FeatureGates)})
+		Config: string(x.Plan.Resolved), Repeatable: repeatable(x.Plan)})
 	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Sink: journal.Multi{writer, fold}, Progress: x.Progress,
 		Stop: x.Stop, ExactUpstream: x.ExactUpstream, SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
 	if err != nil {

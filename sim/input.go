@@ -33,7 +33,11 @@ func readManifests(f plan.File) ([]manifest, error) {
 	objects, err := kube.DecodeManifests(f.Name, f.Data)
 	var out []manifest
 	for _, obj := range objects {
-		out = append(out, manifest{obj, fmt.Sprintf("%s:%d", f.Name, lineOf(f.Data, obj))})
+		m := manifest{obj, fmt.Sprintf("%s:%d", f.Name, lineOf(f.Data, obj))}
+		if why := unsupportedClaim(obj); why != "" {
+			err = errors.Join(err, fmt.Errorf("%s: %s", m.at, why))
+		}
+		out = append(out, m)
 	}
 	return out, err
 }

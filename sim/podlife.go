@@ -165,6 +165,10 @@ func (c *cluster) recordCreate(key string, pod *corev1.Pod, p *workload.Pod) {
 func (c *cluster) measure(pod *corev1.Pod, r *journal.PodCreate) {
 	requests := resource.PodRequests(pod, resource.PodResourcesOptions{})
 	r.CPUMilli, r.MemoryMiB = requests.Cpu().MilliValue(), requests.Memory().Value()>>20
+	if r.Slots = c.claimSlots(pod); r.Slots > 0 {
+		r.GPUs = units.MilliGPU(r.Slots) * units.GPU // of partitions an upper bound: which, the claims' expressions say
+		return
+	}
 	for _, p := range c.plan.Pools {
 		if q, ok := requests[corev1.ResourceName(p.Resource)]; ok && p.Resource != "" {
 			r.Slots = int(q.Value())
