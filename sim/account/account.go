@@ -41,6 +41,7 @@ type Fold struct {
 	pools   []*pool
 	byPool  map[string]*pool
 	nodes   map[string]*node
+	inOrder []*node         // of appearance
 	jobs    map[string]*job // live: not ended, or with pods left
 	pods    map[string]*pod // live: not ended, or with devices
 	retired map[uint64]struct{}
@@ -51,6 +52,11 @@ type Fold struct {
 
 	profiles profiles
 	led      ledger
+	mig      migBooks
+	both     togetherBook
+	speed    speedBook
+	shapes   shapes
+	frag     fragmentation
 	series   series
 	heat     heatScale
 	places   places
@@ -69,7 +75,7 @@ func New(opt Options) *Fold {
 		opt: opt, byPool: map[string]*pool{}, nodes: map[string]*node{}, jobs: map[string]*job{},
 		pods: map[string]*pod{}, retired: map[uint64]struct{}{},
 		tenants: newGroup[string, *tenant](), sizes: newGroup[units.MilliGPU, *size](),
-		profiles: newProfiles(), verdicts: newVerdicts(), warns: newWarnings(),
+		profiles: newProfiles(), shapes: newShapes(), verdicts: newVerdicts(), warns: newWarnings(),
 	}
 	f.sched.ByPlugin = map[string]int64{}
 	return f
@@ -130,7 +136,8 @@ func (f *Fold) append(at units.Time, b journal.Body) error {
 		return f.places.layer(b)
 	case journal.Domain:
 		return f.places.domain(b)
-	case journal.Topology, journal.JobSpeed: // told in the journal only
+	case journal.Topology:
+		return f.topology(b)
 	case journal.API: // the account is of jobs and devices; API writes are for explanations and audits
 	default:
 		return fmt.Errorf("unknown body %T", b)
@@ -146,6 +153,7 @@ func (f *Fold) advance(at units.Time) {
 	now := f.led.split()
 	f.led.add(now, at.Sub(f.now))
 	f.series.add(f.now, at, &now)
+	f.fragmented(f.now, at, now[chFragmented])
 	clear(f.left)
 	f.left = f.left[:0]
 	f.now = at

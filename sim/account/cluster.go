@@ -11,12 +11,21 @@ import (
 type pool struct {
 	journal.Pool
 	index               int
+	mig                 bool // GPUs of it are, or were, divided into MIG instances
 	nodes, nodesPeak    int64
 	devices, devicePeak int64
 }
 
 // slotsPerGPU returns how many allocatable units a GPU has.
 func (p *pool) slotsPerGPU() int { return max(1, p.SlotsPerGPU) }
+
+// podsMax returns how many pods a node of the pool takes.
+func (p *pool) podsMax() int64 {
+	if p.MaxPods > 0 {
+		return p.MaxPods
+	}
+	return journal.MaxPods
+}
 
 // node is a node, who owns what of it, and its book.
 type node struct {
@@ -26,7 +35,9 @@ type node struct {
 	gpus  int
 	peak  int // most GPUs it had
 	devices
-	owned units.MilliGPU
+	owned          units.MilliGPU
+	cpu, mem, pods int64    // asked by the pods that are bound to it and not over
+	domains        []string // by layer of the topology; nil = not known
 
 	last                                 units.Time // books are settled up to here
 	capT, usedT, idleT, downT, existence units.Integral
@@ -60,10 +71,14 @@ func (f *Fold) setNode(b journal.Node) error {
 	case b.State != journal.NodeUp && b.State != journal.NodeDown && b.State != journal.NodeRemoved:
 		return fmt.Errorf("node %s in the unknown state %q", b.Node, b.State)
 	}
+	if err := f.checkDomains(b); err != nil {
+		return err
+	}
 	n := f.nodes[b.Node]
 	if n == nil {
 		n = &node{name: b.Node, pool: p, state: journal.NodeRemoved, last: f.now}
 		f.nodes[b.Node] = n
+		f.inOrder = append(f.inOrder, n)
 		f.heat.nodes(len(f.nodes))
 		f.places.node(b)
 	}
@@ -73,7 +88,7 @@ func (f *Fold) setNode(b journal.Node) error {
 	f.settleNode(n)
 	f.settleOwners(n)
 	f.count(n, -1)
-	n.state, n.gpus = b.State, b.GPUs
+	n.state, n.gpus, n.domains = b.State, b.GPUs, b.Domains
 	if b.State != journal.NodeRemoved {
 		n.peak = max(n.peak, b.GPUs)
 	}
@@ -103,6 +118,9 @@ func (f *Fold) count(n *node, sign int64) {
 	}
 	f.led.up += amount
 	f.led.used += n.owned * units.MilliGPU(sign)
+	if n.offers != nil || n.parts != nil {
+		f.countMIG(n, sign)
+	}
 }
 
 // settleNode books the node's time up to now.
@@ -145,6 +163,9 @@ func (f *Fold) assign(p *pod, b journal.PodAssign) error {
 		if err != nil {
 			return fmt.Errorf("pod %s is assigned devices: %w", p.name, err)
 		}
+		if s.profile != 0 {
+			f.assignInstance(n, s)
+		}
 		if err := n.own(s, p, f.profiles.names); err != nil {
 			return err
 		}
@@ -153,6 +174,7 @@ func (f *Fold) assign(p *pod, b journal.PodAssign) error {
 	}
 	p.ownedSince = f.now
 	n.owned += p.owned
+	f.hold(p, p.owned)
 	if n.state == journal.NodeUp {
 		f.led.used += p.owned
 	}
@@ -171,7 +193,11 @@ func (f *Fold) release(p *pod) error {
 		if err := n.disown(s, p, f.profiles.names); err != nil {
 			return err
 		}
+		if s.profile != 0 && n.state == journal.NodeUp {
+			f.use(n, s, !n.instanceOwned(s), -1)
+		}
 	}
+	f.hold(p, -p.owned)
 	n.owned -= p.owned
 	if n.state == journal.NodeUp {
 		f.led.used -= p.owned

@@ -79,7 +79,8 @@ func (f *Fold) closePods() error {
 // tooLarge reports whether the pod asks more than an empty node of any pool offers.
 func (f *Fold) tooLarge(p *pod) bool {
 	return !slices.ContainsFunc(f.pools, func(o *pool) bool {
-		return p.slotsAsked <= o.GPUsPerNode*o.slotsPerGPU() && p.cpu <= o.CPUMilli && p.mem <= o.MemoryMiB
+		slots := p.slotsAsked <= o.GPUsPerNode*o.slotsPerGPU() || o.mig && p.gpus <= units.MilliGPU(o.GPUsPerNode)*units.GPU
+		return slots && p.cpu <= o.CPUMilli && p.mem <= o.MemoryMiB
 	})
 }
 
@@ -113,6 +114,10 @@ func (f *Fold) reconcile(nodes []*node) error {
 	if err := f.led.balance(); err != nil {
 		return err
 	}
+	if sum := f.frag.sum(); sum != f.frag.whole {
+		return fmt.Errorf("books disagree: causes of fragmentation of %v GPU·h, of %v", sum.GPUHours()/million,
+			f.frag.whole.GPUHours()/million)
+	}
 	var capT, used, idle, down, owned units.Integral
 	for _, n := range nodes {
 		capT, used, idle, down = capT.Plus(n.capT), used.Plus(n.usedT), idle.Plus(n.idleT), down.Plus(n.downT)
@@ -142,9 +147,11 @@ func (f *Fold) reconcile(nodes []*node) error {
 func (f *Fold) data(nodes []*node) *result.Data {
 	d := &result.Data{Config: f.opt.Config, Pools: f.poolTable(nodes), Tenants: f.tenantTable(), Sizes: f.sizeTable(),
 		Series: f.series.result(f.now), Reasons: f.verdicts.table(), WaitHist: f.stats.histogram(),
-		Longest: f.stats.longest, Topology: f.places.result()}
+		Longest: f.stats.longest, Topology: f.places.result(), SpeedHist: speedHistogram(f.speed.slowdowns)}
 	d.Nodes = f.nodeTable(nodes, &d.Series)
+	d.Layers = f.layerTable(nodes, len(d.Series.HeatT))
 	d.Summary = f.summary()
+	d.Summary.Fragmentation, d.Fragmentation = f.fragmentationResult()
 	return d
 }
 
@@ -168,6 +175,8 @@ func (f *Fold) summary() result.Summary {
 			LostHours: f.led.lostT.GPUHours(),
 		},
 	}
+	s.MIG, s.Gangs, s.PartlyPlaced = f.migResult(), f.gangsResult(), f.partlyPlacedResult()
+	s.Locality, s.Speed = f.localityResult(), f.speedResult()
 	if s.Versions == nil {
 		s.Versions = map[string]string{}
 	}

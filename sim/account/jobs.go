@@ -25,6 +25,9 @@ type job struct {
 	restarts                   int32
 	preempted                  bool
 	lostT, ownedT              units.Integral
+	admitting                  int32     // number of the set of pools that admit its pods
+	together                   *together // nil of a job of one pod
+	pace                       *pace     // nil where its speed is not known
 }
 
 // tenant is a tenant's account.
@@ -67,6 +70,8 @@ func (f *Fold) jobRecord(b journal.Body) (known bool, err error) {
 		name = b.Job
 	case journal.JobStart:
 		name = b.Job
+	case journal.JobSpeed:
+		name = b.Job
 	case journal.JobRestart:
 		name = b.Job
 	case journal.JobEnd:
@@ -86,6 +91,8 @@ func (f *Fold) jobRecord(b journal.Body) (known bool, err error) {
 		return true, f.jobPlaced(j)
 	case journal.JobStart:
 		return true, f.jobStart(j)
+	case journal.JobSpeed:
+		return true, f.jobSpeed(j, b)
 	case journal.JobRestart:
 		return true, f.jobRestart(j, b)
 	case journal.JobEnd:
@@ -98,11 +105,19 @@ func (f *Fold) submit(b journal.JobSubmit) error {
 	if f.jobs[b.Job] != nil {
 		return fmt.Errorf("job %s is submitted twice", b.Job)
 	}
-	if b.Pods < 0 || b.GPUs < 0 || b.Run < 0 || b.CPUMilli < 0 || b.MemoryMiB < 0 {
+	if b.Pods < 0 || b.GPUs < 0 || b.Run < 0 || b.CPUMilli < 0 || b.MemoryMiB < 0 ||
+		b.Gang < 0 || b.Gang > b.Pods {
 		return fmt.Errorf("job %s asks a negative amount", b.Job)
 	}
 	j := &job{JobSubmit: b, submit: f.now, placed: never, start: never, end: never, tenant: f.tenant(b.Tenant)}
 	j.size = f.sizes.get(b.GPUs, func(i int) *size { return &size{index: i, gpus: b.GPUs} })
+	j.admitting = f.shapes.set(b.Pools)
+	if b.Pods > 1 {
+		j.together = &together{firstBound: never, heldSince: f.now, finest: -1}
+	}
+	if b.Gang > 0 {
+		f.both.gangs++
+	}
 	j.tenant.jobs++
 	j.size.jobs++
 	f.jobs[b.Job] = j
@@ -117,6 +132,7 @@ func (f *Fold) jobPlaced(j *job) error {
 	if j.podsBound < j.Pods {
 		return fmt.Errorf("job %s is placed with %d of its %d pods bound", j.Job, j.podsBound, j.Pods)
 	}
+	f.placeTogether(j)
 	j.placed = f.now
 	f.stats.wait(j, f.now.Sub(j.submit).Seconds())
 	return nil
@@ -135,6 +151,7 @@ func (f *Fold) jobRestart(j *job, b journal.JobRestart) error {
 	if b.Lost < 0 || b.GPUs < 0 {
 		return fmt.Errorf("job %s loses a negative amount", j.Job)
 	}
+	f.rest(j)
 	j.restarts++
 	f.jobCount.Restarts++
 	j.lostT.Add(int64(b.GPUs), b.Lost)
@@ -173,6 +190,7 @@ func (f *Fold) jobEnd(j *job, b journal.JobEnd) error {
 	default:
 		return fmt.Errorf("job %s ends with the unknown outcome %q", j.Job, b.Outcome)
 	}
+	f.rest(j)
 	j.ended, j.end, j.state, j.reason = true, f.now, b.Outcome, b.Reason
 	if j.podsLive == 0 {
 		return f.retireJob(j)
@@ -183,6 +201,8 @@ func (f *Fold) jobEnd(j *job, b journal.JobEnd) error {
 // retireJob reports a job that can no longer change and forgets it.
 func (f *Fold) retireJob(j *job) error {
 	delete(f.jobs, j.Job)
+	f.leaveTogether(j)
+	f.leaveSpeed(j)
 	row := f.jobRow(j)
 	if row.State != journal.Rejected {
 		f.stats.longestWait(row)
@@ -201,7 +221,9 @@ func (f *Fold) jobRow(j *job) result.JobRow {
 		PlacedSeconds: instant(j.placed), StartSeconds: instant(j.start), EndSeconds: instant(j.end),
 		RunSeconds: j.Run.Seconds(), Restarts: j.restarts, LostGPUSeconds: j.lostT.GPUHours() * 3600,
 		GPUSeconds: j.ownedT.GPUHours() * 3600, Reason: cmp.Or(j.reason, j.refusal),
+		Gang: int32(j.Gang), Speed: j.meanSpeed(),
 	}
+	row.Layer, row.Spans = f.place(j)
 	until := f.now
 	switch {
 	case j.placed != never:

@@ -22,10 +22,15 @@ const slicesMax = 64
 // mask returns the memory slices the slot occupies, as a set.
 func (s slot) mask() uint64 { return (1<<s.slices - 1) << s.start }
 
+// replicaOf reports whether two slots of one GPU are replicas of the same thing: of one MIG instance, or of the GPU.
+func (s slot) replicaOf(t slot) bool {
+	return s.profile == t.profile && s.start == t.start && s.slices == t.slices
+}
+
 // collides reports whether two slots of one GPU cannot be at the same time: they are the same replica of the same
 // thing, MIG instances that overlap, or one of them is no MIG instance and the other is.
 func (s slot) collides(t slot) bool {
-	if s.profile == t.profile && s.start == t.start && s.slices == t.slices {
+	if s.replicaOf(t) {
 		return s.replica == t.replica
 	}
 	return s.profile == 0 || t.profile == 0 || s.mask()&t.mask() != 0
@@ -50,9 +55,19 @@ type part struct {
 type profiles struct {
 	names  []string
 	byName map[string]int16
+	places [][]slot // by number: where instances were seen, by start
 }
 
-func newProfiles() profiles { return profiles{[]string{""}, map[string]int16{"": 0}} }
+func newProfiles() profiles { return profiles{[]string{""}, map[string]int16{"": 0}, [][]slot{nil}} }
+
+// see remembers where an instance may start.
+func (p *profiles) see(s slot) {
+	list := p.places[s.profile]
+	at, found := slices.BinarySearchFunc(list, s, func(a, b slot) int { return int(a.start) - int(b.start) })
+	if !found {
+		p.places[s.profile] = slices.Insert(list, at, s)
+	}
+}
 
 func (p *profiles) number(name string) int16 {
 	i, ok := p.byName[name]
@@ -60,6 +75,7 @@ func (p *profiles) number(name string) int16 {
 		i = int16(len(p.names))
 		p.byName[name] = i
 		p.names = append(p.names, name)
+		p.places = append(p.places, nil)
 	}
 	return i
 }
@@ -83,8 +99,12 @@ func (f *Fold) slot(n *node, s journal.Slot) (slot, error) {
 	case s.Profile != "" && (s.Start < 0 || s.Slices < 1 || s.Start+s.Slices > slicesMax):
 		return fail("occupies slices %d+%d", s.Start, s.Slices)
 	}
-	return slot{int32(s.Index), int32(s.Replica), int32(s.Share), f.profiles.number(s.Profile), uint8(s.Start),
-		uint8(s.Slices)}, nil
+	out := slot{int32(s.Index), int32(s.Replica), int32(s.Share), f.profiles.number(s.Profile), uint8(s.Start),
+		uint8(s.Slices)}
+	if out.profile != 0 {
+		f.profiles.see(out)
+	}
+	return out, nil
 }
 
 // slotName names a slot as rows do, always with its replica.
@@ -118,7 +138,7 @@ func (n *node) own(s slot, p *pod, profiles []string) error {
 		return fmt.Errorf("pod %s is assigned %d milli-GPU of GPU %d of node %s, of which %d are owned",
 			p.name, s.milli, s.gpu, n.name, n.shares[s.gpu])
 	}
-	if n.offers != nil && n.offers[s.gpu] != nil && !slices.Contains(n.offers[s.gpu], s) {
+	if list := n.offersOf(s.gpu); list != nil && !slices.Contains(list, s) {
 		return fmt.Errorf("pod %s is assigned slot %s of %d milli-GPU of node %s, which its partition does not offer",
 			p.name, s.name(profiles), s.milli, n.name)
 	}
@@ -234,28 +254,26 @@ func (n *node) eachOwner(yield func(*pod)) {
 	}
 }
 
-// partition divides a node's GPUs into the slots that it offers from now on. What is owned must stay on offer: a GPU
-// is partitioned anew when nobody uses it.
-func (f *Fold) partition(b journal.Partition) error {
-	n := f.nodes[b.Node]
-	if n == nil || n.state == journal.NodeRemoved {
-		return fmt.Errorf("node %s is partitioned but does not exist", b.Node)
-	}
+func errNotThere(node string) error {
+	return fmt.Errorf("node %s is partitioned but does not exist", node)
+}
+
+// readOffers checks a partition of the node and returns its slots by GPU. What is owned must be among them.
+func (f *Fold) readOffers(n *node, list []journal.Slot) ([][]slot, error) {
 	offers := make([][]slot, n.gpus)
 	shares := make([]units.MilliGPU, n.gpus)
-	for _, js := range b.Slots {
+	for _, js := range list {
 		s, err := f.slot(n, js)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, t := range offers[s.gpu] {
-			if s.collides(t) {
-				return fmt.Errorf("the partition of node %s offers slot %s beside slot %s", n.name,
-					s.name(f.profiles.names), t.name(f.profiles.names))
-			}
+		if i := slices.IndexFunc(offers[s.gpu], s.collides); i >= 0 {
+			return nil, fmt.Errorf("the partition of node %s offers slot %s beside slot %s", n.name,
+				s.name(f.profiles.names), offers[s.gpu][i].name(f.profiles.names))
 		}
 		if shares[s.gpu] += js.Share; shares[s.gpu] > units.GPU {
-			return fmt.Errorf("the partition of node %s offers %d milli-GPU of GPU %d", n.name, shares[s.gpu], s.gpu)
+			return nil, fmt.Errorf("the partition of node %s offers %d milli-GPU of GPU %d", n.name, shares[s.gpu],
+				s.gpu)
 		}
 		offers[s.gpu] = append(offers[s.gpu], s)
 	}
@@ -268,8 +286,7 @@ func (f *Fold) partition(b journal.Partition) error {
 			}
 		}
 	})
-	n.offers = offers
-	return err
+	return offers, err
 }
 
 // settleOwners books the device time of the pods on a node whose state is about to change.

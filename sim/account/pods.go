@@ -29,7 +29,9 @@ type pod struct {
 	gpus                       units.MilliGPU
 	slotsAsked                 int
 	cpu, mem                   int64
-	node                       *node // where bound
+	mig                        int16  // number of the MIG profile asked; 0 = none
+	shape                      *shape // of what it asks; nil until it is refused
+	node                       *node  // where bound
 	created, bound, start, end units.Time
 	phase                      string // at the end record, "" before
 	pending                    bool   // waits for the scheduler
@@ -112,7 +114,7 @@ func (f *Fold) createPod(b journal.PodCreate) error {
 		return fmt.Errorf("pod %s asks a negative amount", b.Pod)
 	}
 	p := &pod{name: b.Pod, gpus: b.GPUs, slotsAsked: b.Slots, cpu: b.CPUMilli, mem: b.MemoryMiB, created: f.now,
-		bound: never, start: never, end: never, verdict: -1, onlyNo: true}
+		mig: f.profiles.number(b.MIG), bound: never, start: never, end: never, verdict: -1, onlyNo: true}
 	if b.Job != "" {
 		if p.job = f.jobs[b.Job]; p.job == nil || p.job.ended {
 			return fmt.Errorf("pod %s belongs to job %s, which was not submitted, or is over", b.Pod, b.Job)
@@ -121,6 +123,7 @@ func (f *Fold) createPod(b journal.PodCreate) error {
 			p.job.Priority = b.Priority
 		}
 		p.job.podsLive++
+		f.joinJob(p)
 	}
 	f.pods[b.Pod] = p
 	f.podCount.Created++
@@ -135,6 +138,7 @@ func (f *Fold) queue(p *pod, sign int64) {
 	amount := p.gpus * units.MilliGPU(sign)
 	if p.refused {
 		f.led.refused += amount
+		f.demand(p, sign)
 	} else {
 		f.led.waiting += amount
 	}
@@ -234,11 +238,20 @@ func (f *Fold) bind(p *pod, b journal.PodBind) error {
 	}
 	f.leaveQueue(p)
 	p.node, p.bound = n, f.now
+	n.take(p, 1)
 	f.podCount.Bound++
 	if p.job != nil {
 		p.job.podsBound++
+		f.boundTogether(p.job)
 	}
 	return nil
+}
+
+// take adds what the pod asks to the node's book (sign 1), or takes it away.
+func (n *node) take(p *pod, sign int64) {
+	n.cpu += p.cpu * sign
+	n.mem += p.mem * sign
+	n.pods += sign
 }
 
 func (f *Fold) startPod(p *pod) error {
@@ -279,6 +292,9 @@ func (f *Fold) stop(p *pod, phase string) {
 	f.leaveQueue(p)
 	if p.start != never {
 		f.led.running--
+	}
+	if p.node != nil {
+		p.node.take(p, -1)
 	}
 	p.phase, p.end = phase, f.now
 }
