@@ -115,8 +115,8 @@ func (f *Fold) reconcile(nodes []*node) error {
 		return err
 	}
 	if sum := f.frag.sum(); sum != f.frag.whole {
-		return fmt.Errorf("books disagree: causes of fragmentation of %v GPU·h, of %v", sum.GPUHours()/million,
-			f.frag.whole.GPUHours()/million)
+		return fmt.Errorf("books disagree: causes of fragmentation of %v GPU·h, of %v", sum.GPUHours()/billion,
+			f.frag.whole.GPUHours()/billion)
 	}
 	var capT, used, idle, down, owned units.Integral
 	for _, n := range nodes {

@@ -26,10 +26,13 @@ const (
 var causeIDs = [nCauses]string{"node_kind", "gpu_count", "mig_geometry", "cpu", "memory", "pods", "gang", "topology",
 	"other"}
 
-// millionths are shares of the whole in millionths, which they add up to.
-type millionths [nCauses]int64
+// split says which part of the whole each cause has, in billionths, which they add up to.
+type split [nCauses]int64
 
-const million = 1_000_000
+const (
+	million = 1_000_000
+	billion = 1_000_000_000
+)
 
 // fragBinsMax bounds the bins of the causes, hence how often the cluster is looked at: about six times as often at
 // most in a run of a month, since bins widen and fill again.
@@ -44,9 +47,9 @@ type fragmentation struct {
 }
 
 type fragBin struct {
-	split   millionths // of the bin's first fragmented time
+	split   split // of the bin's first fragmented time
 	sampled bool
-	sums    [nCauses]units.Integral // milli-GPU × millionths × time
+	sums    [nCauses]units.Integral // milli-GPU × billionths × time
 }
 
 // fragmented books the fragmented GPUs of the span [from, to) in which the cluster was as it is now.
@@ -59,7 +62,7 @@ func (f *Fold) fragmented(from, to units.Time, amount int64) {
 		g.merge()
 	}
 	w := units.Time(width(g.level))
-	var fresh *millionths
+	var fresh *split
 	for from < to {
 		i := int(from / w)
 		for len(g.bins) <= i {
@@ -68,14 +71,14 @@ func (f *Fold) fragmented(from, to units.Time, amount int64) {
 		bin := &g.bins[i]
 		if !bin.sampled {
 			if fresh == nil {
-				split := f.causes()
-				fresh = &split
+				now := f.causes()
+				fresh = &now
 				g.samples++
 			}
 			bin.split, bin.sampled = *fresh, true
 		}
 		stop := min(to, units.Time(i+1)*w)
-		g.whole.Add(amount*million, stop.Sub(from))
+		g.whole.Add(amount*billion, stop.Sub(from))
 		for c, part := range bin.split {
 			bin.sums[c].Add(amount*part, stop.Sub(from))
 		}
@@ -103,7 +106,7 @@ func (g *fragmentation) merge() {
 }
 
 // causes divides the free GPUs of the cluster as it is now among the causes that keep the refused pods from them.
-func (f *Fold) causes() millionths {
+func (f *Fold) causes() split {
 	list := f.shapes.waiting()
 	var demand units.MilliGPU
 	for _, s := range list {
@@ -127,7 +130,7 @@ func (f *Fold) causes() millionths {
 			weight[cause] += uint64(rooms[i].idle) * part
 		}
 	}
-	return inMillionths(weight)
+	return inBillionths(weight)
 }
 
 // tryAll tries the shape against each room and returns what to say of rooms in which one pod of it fits: that the gang
@@ -163,20 +166,20 @@ func (n *node) domain(layer int) string {
 	return "\x00" + n.name
 }
 
-// inMillionths divides a million as the weights are, without a rest.
-func inMillionths(weight [nCauses]uint64) (out millionths) {
+// inBillionths divides a billion as the weights are, without a rest.
+func inBillionths(weight [nCauses]uint64) (out split) {
 	var total, sum uint64
 	for _, w := range weight {
 		total += w
 	}
 	if total == 0 { // no room: GPUs came free or nodes went in the same instant
-		out[causeOther] = million
+		out[causeOther] = billion
 		return out
 	}
 	var before uint64
 	for c, w := range weight {
 		sum += w
-		hi, lo := bits.Mul64(sum, million)
+		hi, lo := bits.Mul64(sum, billion)
 		upTo, _ := bits.Div64(hi, lo, total)
 		out[c] = int64(upTo - before)
 		before = upTo
@@ -207,9 +210,9 @@ func (f *Fold) fragmentationResult() (*result.Fragmentation, result.Fragmentatio
 		for i, b := range g.bins {
 			sum = sum.Plus(b.sums[c])
 			hours := min(w, f.now.Sub(units.Time(i)*units.Time(w))).Hours()
-			cause.GPUs[i] = b.sums[c].GPUHours() / million / hours
+			cause.GPUs[i] = b.sums[c].GPUHours() / billion / hours
 		}
-		cause.Hours = sum.GPUHours() / million
+		cause.Hours = sum.GPUHours() / billion
 		*field = cause.Hours
 		series.Causes = append(series.Causes, cause)
 		if cause.Hours > most {

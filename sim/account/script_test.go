@@ -122,7 +122,9 @@ func jsonValue(key, value string) string {
 		return "[" + strings.Join(parts, ",") + "]"
 	case key == "slots":
 		return value[1:] // pod.create: a number of slots, written n4
-	case key == "plugins":
+	case key == "spans":
+		return "[" + value + "]"
+	case key == "plugins" || key == "layers" || key == "domains" || key == "pools":
 		b, _ := json.Marshal(strings.Split(value, ","))
 		return string(b)
 	}
@@ -136,8 +138,12 @@ func foldScript(recs []journal.Record, end time.Duration) string {
 	var rows strings.Builder
 	f := New(Options{
 		OnJob: func(r result.JobRow) error {
-			fmt.Fprintf(&rows, "job  %s %s wait=%gs gpu=%gs lost=%gs%s\n", r.Job, r.State, r.WaitSeconds, r.GPUSeconds,
-				r.LostGPUSeconds, because(r.Reason))
+			speed := ""
+			if r.Speed != nil {
+				speed = fmt.Sprintf(" speed=%.6g layer=%s spans=%s", *r.Speed, r.Layer, r.Spans)
+			}
+			fmt.Fprintf(&rows, "job  %s %s wait=%gs gpu=%gs lost=%gs%s%s\n", r.Job, r.State, r.WaitSeconds, r.GPUSeconds,
+				r.LostGPUSeconds, speed, because(r.Reason))
 			return nil
 		},
 		OnPod: func(r result.PodRow) error {
@@ -186,10 +192,52 @@ func ledgerText(d *result.Data) string {
 		fmt.Fprintf(&b, "pool %s nodes=%d gpus=%d capacity=%gh used=%gh idle=%gh down=%gh nodes=%gh\n", p.Name, p.Nodes,
 			p.GPUs, p.CapacityHours, p.UsedHours, p.IdleHours, p.DownHours, p.NodeHours)
 	}
+	sectionsText(&b, d)
 	for _, w := range d.Summary.Warnings {
 		fmt.Fprintf(&b, "warn %s %q ×%d\n", w.Code, w.Message, w.Count)
 	}
 	return b.String()
+}
+
+// sectionsText writes what is there of the sections that most runs lack.
+func sectionsText(b *bytes.Buffer, d *result.Data) {
+	s := &d.Summary
+	if m := s.MIG; m != nil {
+		fmt.Fprintf(b, "mig  offered=%gh used=%gh stranded=%gh\n", m.OfferedHours, m.UsedHours, m.StrandedHours)
+		for _, p := range m.Profiles {
+			fmt.Fprintf(b, "mig  %s peak=%d assigned=%d offered=%gh used=%gh slices: offered=%gh used=%gh\n", p.Profile,
+				p.InstancesPeak, p.Assigned, p.OfferedHours, p.UsedHours, p.OfferedSliceHours, p.UsedSliceHours)
+		}
+	}
+	for _, c := range d.Fragmentation.Causes {
+		if c.Hours > 0 {
+			fmt.Fprintf(b, "frag %s %gh of %gh\n", c.ID, c.Hours, s.Fragmentation.IdleHours)
+		}
+	}
+	if g := s.Gangs; g != nil {
+		fmt.Fprintf(b, "gang jobs=%d placed=%d never=%d wait=%g\n", g.Jobs, g.Placed, g.NeverPlaced, g.Wait.Mean)
+	}
+	if p := s.PartlyPlaced; p != nil {
+		fmt.Fprintf(b, "part jobs=%d n=%d mean=%gs held=%gh\n", p.Jobs, p.Seconds.Count, p.Seconds.Mean, p.GPUHours)
+	}
+	if l := s.Locality; l != nil {
+		for _, name := range l.LayerNames {
+			w := l.Layers[name]
+			fmt.Fprintf(b, "near %s %d of %d jobs, %gh of %gh, domains=%g\n", name, w.WithinJobs, l.Jobs, w.WithinGPUHours,
+				l.GPUHours, w.DomainsMean)
+		}
+	}
+	for _, l := range d.Layers {
+		for _, o := range l.Domains {
+			fmt.Fprintf(b, "dom  %s %s nodes=%d gpus=%d used=%gh of %gh heat=%v\n", l.Name, o.Name, o.Nodes, o.GPUs,
+				o.UsedHours, o.CapHours, o.Heat[:min(3, len(o.Heat))])
+		}
+	}
+	if p := s.Speed; p != nil {
+		fmt.Fprintf(b, "pace jobs=%d slowdown=%.6g working=%gh effective=%gh hardware=-%g+%gh placement=%gh sharing=%gh\n",
+			p.Jobs, p.Slowdown.Mean, p.WorkingHours, p.EffectiveHours, p.HardwareHours, p.GainedHours, p.PlacementHours,
+			p.SharingHours)
+	}
 }
 
 func explainScript(t *testing.T, recs []journal.Record, pod string) string {

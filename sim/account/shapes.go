@@ -220,7 +220,8 @@ func (f *Fold) freeSlots(r *room, s *shape) (cause, slots int) {
 		}
 		return causeGPUCount, r.whole
 	case per > 1:
-		if d := int64(s.gpus)*int64(per) - int64(s.slots)*int64(units.GPU); d < -int64(per*s.slots) || d > int64(per*s.slots) {
+		rest := int64(s.gpus)*int64(per) - int64(s.slots)*int64(units.GPU)
+		if rounding := int64(per * s.slots); rest < -rounding || rest > rounding { // another number of replicas
 			return causeNodeKind, 0
 		}
 		return causeGPUCount, r.replicas

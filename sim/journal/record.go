@@ -95,8 +95,9 @@ type Node struct {
 	Domains []string `json:"domains,omitempty"`
 }
 
-// Partition says into which slots the GPUs of a node are divided from now on. Without one a GPU is whole, or divided
-// into the equal replicas of its pool, or partitioned at need (dynamic MIG), which its owners' slots tell.
+// Partition says into which slots the GPUs of a node are divided from now on, until the node is removed. Without one a
+// GPU is whole, or divided into the equal replicas of its pool, or partitioned at need (dynamic MIG), which its owners'
+// slots tell.
 type Partition struct {
 	Node  string `json:"node"`
 	Slots []Slot `json:"slots,omitempty"` // by GPU and first slice
