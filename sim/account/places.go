@@ -72,6 +72,19 @@ func (x *places) node(b journal.Node) {
 	}
 }
 
+// nodeKind is the kind of the layer whose domains are the nodes themselves.
+const nodeKind = "node"
+
+// kind returns the kind of a layer, "" when it was not described.
+func (x *places) kind(layer string) string {
+	for _, l := range x.layers {
+		if l.Name == layer {
+			return l.Kind
+		}
+	}
+	return ""
+}
+
 // result returns what is known, nil when nothing is.
 func (x *places) result() *result.Topology {
 	if len(x.layers) == 0 {

@@ -102,9 +102,15 @@ func (f *Fold) ask(p *pod) ask {
 // hostLabel is the label of a node's name (well-known label of the Kubernetes API).
 const hostLabel = "kubernetes.io/hostname"
 
+// layer returns the layer of that name, or whose domains a node label of that name carries.
 func (f *Fold) layer(name string) int {
 	if name == hostLabel {
 		return hostLayer
+	}
+	for i, l := range f.places.layers {
+		if slices.Contains(l.Labels, name) {
+			return slices.Index(f.both.layers, f.places.layers[i].Name)
+		}
 	}
 	return slices.Index(f.both.layers, name)
 }

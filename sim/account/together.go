@@ -228,6 +228,9 @@ func (f *Fold) checkDomains(b journal.Node) error {
 func (f *Fold) layerTable(nodes []*node, heatBins int) []result.Layer {
 	var out []result.Layer
 	for l, name := range f.both.layers {
+		if f.places.kind(name) == nodeKind {
+			continue // the nodes have a table of their own
+		}
 		byName := newGroup[string, *domain]()
 		for _, n := range nodes {
 			if len(n.domains) > l && n.domains[l] != "" {
