@@ -57,6 +57,9 @@ func (f *Fold) closePods() error {
 			f.verdicts.settle(p, f.now)
 		}
 		f.settleOwned(p)
+		if p.pace != nil {
+			f.rest(p.job, p.pace)
+		}
 		if j := p.job; j != nil && p.pending && !j.ended && j.placed == never {
 			tooLarge := p.attempts > 0 && p.onlyNo && f.tooLarge(p)
 			if j.reason == "" || tooLarge && !hopeless[j] {

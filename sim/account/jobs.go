@@ -27,7 +27,8 @@ type job struct {
 	lostT, ownedT              units.Integral
 	admitting                  int32     // number of the set of pools that admit its pods
 	together                   *together // nil of a job of one pod
-	pace                       *pace     // nil where its speed is not known
+	pace                       *pace     // of its pods together; nil where it is not known
+	work                       work
 }
 
 // tenant is a tenant's account.
@@ -151,7 +152,7 @@ func (f *Fold) jobRestart(j *job, b journal.JobRestart) error {
 	if b.Lost < 0 || b.GPUs < 0 {
 		return fmt.Errorf("job %s loses a negative amount", j.Job)
 	}
-	f.rest(j)
+	f.rest(j, j.pace)
 	j.restarts++
 	f.jobCount.Restarts++
 	j.lostT.Add(int64(b.GPUs), b.Lost)
@@ -190,7 +191,7 @@ func (f *Fold) jobEnd(j *job, b journal.JobEnd) error {
 	default:
 		return fmt.Errorf("job %s ends with the unknown outcome %q", j.Job, b.Outcome)
 	}
-	f.rest(j)
+	f.rest(j, j.pace)
 	j.ended, j.end, j.state, j.reason = true, f.now, b.Outcome, b.Reason
 	if j.podsLive == 0 {
 		return f.retireJob(j)

@@ -30,6 +30,7 @@ type pod struct {
 	slotsAsked                 int
 	cpu, mem                   int64
 	mig                        int16  // number of the MIG profile asked; 0 = none
+	pace                       *pace  // of it alone; nil where it is not known
 	shape                      *shape // of what it asks; nil until it is refused
 	node                       *node  // where bound
 	created, bound, start, end units.Time
@@ -295,6 +296,9 @@ func (f *Fold) stop(p *pod, phase string) {
 	}
 	if p.node != nil {
 		p.node.take(p, -1)
+	}
+	if p.pace != nil {
+		f.rest(p.job, p.pace)
 	}
 	p.phase, p.end = phase, f.now
 }

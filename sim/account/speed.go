@@ -13,12 +13,16 @@ import (
 // ideal is the speed of work at its ideal, in the journal's millionths.
 const ideal = 1_000_000
 
-// pace is how fast a live job works, and the book of it.
+// pace is how fast the pods of a live job work that work together, or one that works alone.
 type pace struct {
 	journal.JobSpeed
-	since units.Time // in force from; never = the job does not work at present
-	workT units.Duration
-	doneT units.Integral // speed in millionths × time
+	gpus  units.MilliGPU
+	since units.Time // in force from; never = no work at present
+}
+
+// work is the book of a live job's work: the time its teams of pods worked, and the same by their speed.
+type work struct {
+	time, done units.Integral // done is in millionths
 }
 
 // speedBook is the account of what work lost against its ideal, in milli-GPU × millionths × time.
@@ -28,7 +32,7 @@ type speedBook struct {
 	workT, slowT, fastT, placementT, shareT units.Integral
 }
 
-// jobSpeed takes a new speed of a job. Of a job whose pods work each alone it is that of the latest.
+// jobSpeed takes a new speed of a job, or of one pod of it.
 func (f *Fold) jobSpeed(j *job, b journal.JobSpeed) error {
 	if b.Speed < 1 || b.Hardware < 1 || b.Placement < 1 || b.Placement > ideal || b.Sharing < 1 || b.Sharing > ideal {
 		return fmt.Errorf("job %s works at the impossible speed %d: hardware %d, placement %d, sharing %d millionths",
@@ -37,28 +41,29 @@ func (f *Fold) jobSpeed(j *job, b journal.JobSpeed) error {
 	if j.podsBound == 0 {
 		return fmt.Errorf("job %s works before a pod of it is bound", j.Job)
 	}
-	if j.pace == nil {
-		j.pace = &pace{}
+	at, gpus := &j.pace, j.GPUs
+	if b.Pod != "" {
+		p := f.pods[b.Pod]
+		if p == nil || p.job != j || p.phase != "" {
+			return fmt.Errorf("pod %s works for job %s, but is none of its, or over", b.Pod, j.Job)
+		}
+		at, gpus = &p.pace, p.gpus
 	}
-	f.rest(j)
-	j.pace.JobSpeed, j.pace.since = b, f.now
+	f.rest(j, *at)
+	*at = &pace{JobSpeed: b, gpus: gpus, since: f.now}
 	return nil
 }
 
-// rest books the work up to now; the job does not work from now on.
-func (f *Fold) rest(j *job) {
-	p := j.pace
-	if p == nil || p.since == never || p.Speed == 0 {
+// rest books the work up to now; there is none from now on.
+func (f *Fold) rest(j *job, p *pace) {
+	if p == nil || p.since == never {
 		return
 	}
 	span := f.now.Sub(p.since)
 	p.since = never
-	if span == 0 {
-		return
-	}
-	p.workT += span
-	p.doneT.Add(p.Speed, span)
-	gpus, b := int64(j.GPUs), &f.speed
+	j.work.time.Add(1, span)
+	j.work.done.Add(p.Speed, span)
+	gpus, b := int64(p.gpus), &f.speed
 	b.workT.Add(gpus*ideal, span)
 	if left := p.Hardware; left <= ideal {
 		b.slowT.Add(gpus*(ideal-left), span)
@@ -77,7 +82,7 @@ func lost(left, factor int64) int64 { return left - lossless(left, factor) }
 
 // leaveSpeed books a job that is over, or whose run is.
 func (f *Fold) leaveSpeed(j *job) {
-	f.rest(j)
+	f.rest(j, j.pace)
 	if s := j.meanSpeed(); s != nil {
 		f.speed.jobs++
 		f.speed.slowdowns = append(f.speed.slowdowns, 1 / *s)
@@ -86,10 +91,10 @@ func (f *Fold) leaveSpeed(j *job) {
 
 // meanSpeed returns the job's mean speed while it worked, 1 = ideal; nil where it is not known.
 func (j *job) meanSpeed() *float64 {
-	if j.pace == nil || j.pace.workT == 0 {
+	if j.work.done == (units.Integral{}) {
 		return nil
 	}
-	s := j.pace.doneT.Hours() / ideal / j.pace.workT.Hours()
+	s := j.work.done.Hours() / ideal / j.work.time.Hours()
 	return &s
 }
 
