@@ -208,6 +208,17 @@ const (
 	RoleGPUs       Role = "gpus"
 	RoleTypical    Role = "typical" // a median
 	RoleTail       Role = "tail"    // a high percentile
+
+	// Causes of fragmentation.
+	RoleNodeKind Role = "cause_node_kind"
+	RoleGPUCount Role = "cause_gpu_count"
+	RoleMIG      Role = "cause_mig_geometry"
+	RoleCPU      Role = "cause_cpu"
+	RoleMemory   Role = "cause_memory"
+	RolePodLimit Role = "cause_pods"
+	RoleGang     Role = "cause_gang"
+	RoleTopology Role = "cause_topology"
+	RoleOther    Role = "cause_other"
 )
 
 // ChartSeries is one series. Values are finite.

@@ -58,7 +58,7 @@ func buildNodes(d *result.Data) Content {
 			FormatShare(use(nodes[low])), nodes[low].Name, FormatShare(use(nodes[high])), nodes[high].Name)
 	}
 	if len(d.Series.HeatT) > 0 {
-		chart, note := heatMap(nodes, &d.Series)
+		chart, note := heatMap(nodes, "node", &d.Series)
 		c.Charts, c.Notes = []Chart{chart}, append(c.Notes, note)
 	}
 	return c
@@ -67,8 +67,9 @@ func buildNodes(d *result.Data) Content {
 // use is the used share of a node's GPU time in service.
 func use(n result.Node) float64 { return ratio(n.UsedHours, n.CapHours-n.DownHours) }
 
-// heatMap draws the used share of GPUs by node and time, with nodes grouped in blocks where there are too many.
-func heatMap(nodes []result.Node, s *result.Series) (Chart, string) {
+// heatMap draws the used share of GPUs by node (or what else rows are) and time, with nodes grouped in blocks where
+// there are too many.
+func heatMap(nodes []result.Node, what string, s *result.Series) (Chart, string) {
 	b := newBins(s.HeatT, s.HeatBin, len(s.HeatT), heatColsMax)
 	per := (len(nodes) + heatRowsMax - 1) / heatRowsMax
 	c := Chart{ID: "heat", Title: "GPUs used, in % of each node's", Kind: HeatMap,
@@ -86,11 +87,11 @@ func heatMap(nodes []result.Node, s *result.Series) (Chart, string) {
 		c.Rows = append(c.Rows, label)
 		c.Heat = append(c.Heat, heatRow(block, b))
 	}
-	note := fmt.Sprintf("n = %s. A cell is the average over %s; empty where the node was not there.",
-		plural(int64(len(nodes)), "node"), FormatDuration(s.HeatBin*float64(b.per)))
+	note := fmt.Sprintf("n = %s. A cell is the average over %s; empty where the %s was not there.",
+		plural(int64(len(nodes)), what), FormatDuration(s.HeatBin*float64(b.per)), what)
 	if per > 1 {
-		note += fmt.Sprintf(" Each row is a block of up to %d nodes: the one named and those that follow it by name, "+
-			"weighted by their GPUs.", per)
+		note += fmt.Sprintf(" Each row is a block of up to %d %ss: the one named and those that follow it by name, "+
+			"weighted by their GPUs.", per, what)
 	}
 	return c, note
 }

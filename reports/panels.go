@@ -5,14 +5,20 @@ func Panels() []Panel {
 	return []Panel{
 		summaryPanel(),
 		gpusPanel(),
+		fragmentationPanel(),
 		queuePanel(),
 		waitsPanel(),
 		sizesPanel(),
 		tenantsPanel(),
 		slowdownPanel(),
+		gangsPanel(),
+		speedPanel(),
+		localityPanel(),
 		reasonsPanel(),
 		longestPanel(),
 		nodesPanel(),
+		domainsPanel(),
+		migPanel(),
 		costPanel(),
 		poolsPanel(),
 		energyPanel(),
@@ -20,6 +26,7 @@ func Panels() []Panel {
 		expectationsPanel(),
 		warningsPanel(),
 		configurationPanel(),
+		modelsPanel(),
 		definitionsPanel(),
 	}
 }

@@ -26,6 +26,16 @@ var colours = map[reports.Role]string{
 	reports.RoleGPUs:       "#D55E00",
 	reports.RoleTypical:    "#56B4E9",
 	reports.RoleTail:       "#0072B2",
+
+	reports.RoleGPUCount: "#D55E00",
+	reports.RoleNodeKind: "#CC79A7",
+	reports.RoleMIG:      "#E69F00",
+	reports.RoleCPU:      "#0072B2",
+	reports.RoleMemory:   "#56B4E9",
+	reports.RolePodLimit: "#F0E442",
+	reports.RoleGang:     "#009E73",
+	reports.RoleTopology: "#111827",
+	reports.RoleOther:    "#B6BDC7",
 }
 
 // heatColours go from light to dark evenly, so that they also read in grey: ColorBrewer's YlGnBu (Harrower and Brewer,

@@ -23,18 +23,19 @@ type Params struct {
 	Pending         int64
 	Price           float64 // USD per GPU-hour; 0 = no price is known
 	Down, Preempted bool
+	Sections        bool // on MIG, gangs, topology, speeds and models, too
 }
 
 // Small is a run of two days on 64 GPUs with something in every panel, hostile names included.
 func Small() *result.Data {
 	return Make(Params{Seed: 7, Nodes: 8, PerNode: 8, Bins: 48, HeatBins: 24, Jobs: 240, Tenants: 3, Hours: 48,
-		Pending: 4, Price: 6.88, Down: true, Preempted: true})
+		Pending: 4, Price: 6.88, Down: true, Preempted: true, Sections: true})
 }
 
 // Large is a run of 100,000 jobs on 5,000 nodes over four weeks.
 func Large() *result.Data {
 	return Make(Params{Seed: 8, Nodes: 5000, PerNode: 8, Bins: 2016, HeatBins: 336, Jobs: 100000, Tenants: 400,
-		Hours: 672, Pending: 1200, Price: 6.88, Down: true, Preempted: true})
+		Hours: 672, Pending: 1200, Price: 6.88, Down: true, Preempted: true, Sections: true})
 }
 
 // Empty is a run in which nothing was there and nothing happened.
@@ -76,6 +77,9 @@ func Make(p Params) *result.Data {
 	money(d, p)
 	tenants(d, p, r)
 	waits(d, p, r)
+	if p.Sections {
+		sections(d, p, rand.New(rand.NewPCG(p.Seed, 3)))
+	}
 	d.Reasons = []result.Reason{
 		{Message: "Insufficient nvidia.com/gpu. preemption: No preemption victims found for incoming pod.",
 			Plugins: []string{"NodeResourcesFit"}, Attempts: 3120, Pods: 88, PodHours: 412.5, GPUHours: 2960},
