@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,6 +161,12 @@ func TestFindings(t *testing.T) {
 			{c.TotalUSD > 0 && c.IdleUSD > 0, "cost", reports.FormatUSD(c.IdleUSD) + " of " + reports.FormatUSD(c.TotalUSD)},
 			{j.Rejected > 0, "rejected", "refused"},
 			{!d.Summary.Repeatable, "repeatable", "not repeatable"},
+			{d.Summary.Gangs != nil && d.Summary.Gangs.NeverPlaced > 0, "gangs", "not placed"},
+			{d.Summary.PartlyPlaced != nil && d.Summary.PartlyPlaced.GPUHours > 0, "gangs", "for a part only held"},
+			{lost(d.Summary.Speed) > 0, "speed", "less than ideal speed"},
+			{d.Summary.Speed != nil && d.Summary.Speed.WorkingHours > 0 && lost(d.Summary.Speed) == 0, "speed", "ideal speed or"},
+			{d.Summary.Fragmentation != nil && slices.ContainsFunc(d.Fragmentation.Causes,
+				func(c result.Cause) bool { return c.Hours > 0 }), "causes", " %: "},
 		} {
 			if p.when && !strings.Contains(text[p.rule], p.want) {
 				t.Errorf("%s: rule %s says %q, not %q", name, p.rule, text[p.rule], p.want)
@@ -173,6 +180,14 @@ func TestFindings(t *testing.T) {
 		}
 		checkExpectations(t, name, d, text["expectations"])
 	}
+}
+
+// lost is the GPU time lost to less than ideal speed.
+func lost(s *result.Speed) float64 {
+	if s == nil {
+		return 0
+	}
+	return s.PlacementHours + s.SharingHours + s.HardwareHours
 }
 
 func checkExpectations(t *testing.T, name string, d *result.Data, text string) {

@@ -26,6 +26,8 @@ type JobStory struct {
 	Tenant    string         `json:"tenant,omitempty"`
 	Pods      int            `json:"pods"`
 	GPUs      units.MilliGPU `json:"gpus_milli"`
+	Gang      int            `json:"gang,omitempty"`   // pods that had to be placed together
+	Within    string         `json:"within,omitempty"` // the layer or label of which one domain had to hold them
 	Submitted units.Time     `json:"submitted_ns"`
 	Placed    *units.Time    `json:"placed_ns,omitempty"`
 	Started   *units.Time    `json:"started_ns,omitempty"`
@@ -33,6 +35,14 @@ type JobStory struct {
 	Outcome   string         `json:"outcome,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
 	Restarts  []RestartStory `json:"restarts,omitempty"`
+	Speeds    []SpeedStory   `json:"speeds,omitempty"`
+}
+
+// SpeedStory is a speed at which a job, or a pod of it that works alone, went from then on.
+type SpeedStory struct {
+	At units.Time `json:"t_ns"`
+	journal.JobSpeed
+	Layers []string `json:"layers,omitempty"` // of Spans
 }
 
 // RestartStory is the loss of a pod and what replaced it.
@@ -171,6 +181,7 @@ type explainer struct {
 	kept    map[string]journal.JobSubmit // jobs of which a pod may yet be asked for
 	submits map[string]units.Time
 	freed   []FreedStory // releases since a told pod was last refused
+	layers  []string     // of the topology
 	like    similar
 	end     units.Time
 }
@@ -182,6 +193,12 @@ func (e *explainer) record(at units.Time, b journal.Body) {
 	case journal.Node:
 		if b.State == journal.NodeUp {
 			e.free(FreedStory{At: at, GPUs: units.MilliGPU(b.GPUs) * units.GPU, node: b.Node})
+		}
+	case journal.Topology:
+		e.layers = b.Layers
+	case journal.JobSpeed:
+		if j := e.jobStory(b.Job); j != nil && (b.Pod == "" || e.story(b.Pod) != nil) {
+			j.Speeds = append(j.Speeds, SpeedStory{at, b, e.layers})
 		}
 	case journal.JobSubmit:
 		e.submit(at, b)
@@ -293,7 +310,8 @@ func (e *explainer) submit(at units.Time, b journal.JobSubmit) {
 
 func (e *explainer) tellJob(at units.Time, b journal.JobSubmit) {
 	e.jobs[b.Job] = len(e.out.Jobs)
-	e.out.Jobs = append(e.out.Jobs, JobStory{Job: b.Job, Tenant: b.Tenant, Pods: b.Pods, GPUs: b.GPUs, Submitted: at})
+	e.out.Jobs = append(e.out.Jobs, JobStory{Job: b.Job, Tenant: b.Tenant, Pods: b.Pods, GPUs: b.GPUs,
+		Gang: b.Gang, Within: b.Within, Submitted: at})
 }
 
 func (e *explainer) create(at units.Time, b journal.PodCreate) {

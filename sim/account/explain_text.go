@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func (e *Explanation) Text(out io.Writer) error {
 		if j.Tenant != "" {
 			w.printf(" of %s", j.Tenant)
 		}
-		w.printf(": %s, %s\n", count(j.Pods, "pod"), gpus(j.GPUs))
+		w.printf(": %s, %s%s\n", count(j.Pods, "pod"), gpus(j.GPUs), j.together())
 		writeEvents(w, j.events())
 	}
 	for i := range e.Pods {
@@ -72,8 +73,56 @@ func (j *JobStory) events() []event {
 		}
 		out = append(out, event{r.At, text})
 	}
+	for i, s := range j.Speeds {
+		if i == speedsMax {
+			out = append(out, event{s.At, fmt.Sprintf("… %d further changes of speed", len(j.Speeds)-i)})
+			break
+		}
+		out = append(out, event{s.At, s.text()})
+	}
 	add(j.Ended, "%s%s", j.Outcome, because(j.Reason))
 	return out
+}
+
+// speedsMax is how many changes of a job's speed are told one by one: on busy links there are thousands.
+const speedsMax = 20
+
+// together says what had to be placed together.
+func (j *JobStory) together() string {
+	switch {
+	case j.Gang == 0:
+		return ""
+	case j.Within == "":
+		return fmt.Sprintf("; a gang of %d", j.Gang)
+	}
+	return fmt.Sprintf("; a gang of %d within one %s", j.Gang, j.Within)
+}
+
+// text tells a speed by its factors, and where the pods stand.
+func (s *SpeedStory) text() string {
+	part := func(ppm int64) string { return strconv.FormatFloat(float64(ppm)/ideal, 'g', 3, 64) }
+	who := ""
+	if s.Pod != "" {
+		who = "pod " + s.Pod + " "
+	}
+	text := fmt.Sprintf("%sworks at %s of its ideal speed: hardware %s × placement %s × sharing %s", who, part(s.Speed),
+		part(s.Hardware), part(s.Placement), part(s.Sharing))
+	switch {
+	case s.Layer != "":
+		text += "; within one domain of layer " + s.Layer
+	case len(s.Spans) > 0:
+		text += "; no domain holds it"
+	}
+	var parts []string
+	for i, n := range s.Spans {
+		if i < len(s.Layers) {
+			parts = append(parts, fmt.Sprintf("%s %d", s.Layers[i], n))
+		}
+	}
+	if len(parts) > 0 {
+		text += " (domains: " + strings.Join(parts, ", ") + ")"
+	}
+	return text
 }
 
 func (p *PodStory) events() []event {
@@ -155,12 +204,15 @@ func because(reason string) string {
 	return " (" + reason + ")"
 }
 
-// slots lists slots: GPU numbers, with the replica where a GPU is shared.
+// slots lists slots: GPU numbers, with the replica where a GPU is shared, and the MIG instance where it is divided.
 func slots(list []journal.Slot) string {
 	var parts []string
 	for _, s := range list {
 		part := fmt.Sprint(s.Index)
-		if s.Share < units.GPU {
+		if s.Profile != "" {
+			part += fmt.Sprintf(":%s@%d", s.Profile, s.Start)
+		}
+		if s.Share < units.GPU && (s.Profile == "" || s.Replica > 0) {
 			part += fmt.Sprintf("/%d", s.Replica)
 		}
 		parts = append(parts, part)
