@@ -84,6 +84,9 @@ func (f *Fold) jobRecord(b journal.Body) (known bool, err error) {
 	if j == nil {
 		return true, fmt.Errorf("job %s was not submitted, or is over", name)
 	}
+	if _, speed := b.(journal.JobSpeed); speed && j.ended {
+		return true, nil // its pods are being stopped, and what they share changes hands
+	}
 	if j.ended {
 		return true, fmt.Errorf("job %s has already ended at %v", name, j.end)
 	}
