@@ -41,6 +41,11 @@ trace: {builtin: empty}
 			t.Errorf("pool %s: %+v, want %+v", p.Name, got, want[i])
 		}
 	}
+	for i, arch := range []string{"amd64", "arm64"} {
+		if got := s.labels(&s.Cluster.Pools[i])["kubernetes.io/arch"]; got != arch {
+			t.Errorf("pool %d has the architecture %s, want %s", i, got, arch)
+		}
+	}
 	text, err := s.Resolved()
 	if err != nil {
 		t.Fatal(err)

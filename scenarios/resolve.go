@@ -118,6 +118,9 @@ func (s *Scenario) labels(pool *Pool) map[string]string {
 			out[key] = value
 		}
 	}
+	if n, err := s.catalog.LookupNode(pool.Node); pool.Node != "" && err == nil {
+		out["kubernetes.io/arch"] = n.Arch
+	}
 	if gpu, err := s.catalog.Lookup(pool.GPU); pool.GPU != "" && err == nil {
 		switch gpu.Vendor {
 		case "amd":

@@ -24,6 +24,7 @@ type nodeYAML struct {
 	NICGbps      *figureYAML       `yaml:"nicGbps"`
 	MaxWatts     *figureYAML       `yaml:"maxWatts"`
 	DomainGPUs   *figureYAML       `yaml:"domainGPUs"`
+	Arch         string            `yaml:"arch" enum:"amd64|arm64"`
 	Fabric       string            `yaml:"fabric"`
 	InstanceType string            `yaml:"instanceType"`
 	Provider     string            `yaml:"provider"`
@@ -35,7 +36,7 @@ func (b *builder) addNode(d document, path string, y nodeYAML) {
 	}
 	o := origin{y.Source, y.Confidence, ""}
 	n := Node{Key: y.Key, Aliases: y.Aliases, GPU: y.GPU, GPUs: y.GPUs, Note: y.Note, Missing: y.Missing,
-		InstanceType: y.InstanceType, Provider: y.Provider,
+		Arch: firstOf(y.Arch, "amd64"), InstanceType: y.InstanceType, Provider: y.Provider,
 		CPUs:       d.figure(path+".cpus", y.CPUs, o, limits{1, 1e5, true}),
 		MemoryMiB:  d.figure(path+".memoryMiB", y.MemoryMiB, o, limits{1024, 1 << 30, true}),
 		NICs:       d.figure(path+".nics", y.NICs, o, limits{1, 1024, true}),

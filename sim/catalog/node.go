@@ -22,6 +22,7 @@ type Node struct {
 	// Domain is how many GPUs the scale-up link joins: DomainGPUs, or as many of the node's GPUs as their link can.
 	Domain int
 
+	Arch         string // value of the label kubernetes.io/arch: amd64, or arm64 with Grace CPUs
 	Fabric       string // key of the fabric that its NICs are ports of; empty when not said
 	InstanceType string // value of the label node.kubernetes.io/instance-type
 	Provider     string // aws, azure, gcp; empty for a server one buys

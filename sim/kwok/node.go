@@ -92,12 +92,13 @@ func BuildNode(p NodeParams) *corev1.Node {
 			Capacity:    capacities(p),
 			Allocatable: capacities(p),
 			Phase:       corev1.NodeRunning,
-			NodeInfo: corev1.NodeSystemInfo{Architecture: "amd64", OperatingSystem: "linux",
+			NodeInfo: corev1.NodeSystemInfo{OperatingSystem: "linux",
 				KubeletVersion: "kwok-" + kwokVersion, ContainerRuntimeVersion: "kwok-" + kwokVersion,
 				KernelVersion: "kwok-" + kwokVersion},
 			Addresses: []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: p.Name}},
 		},
 	}
+	n.Status.NodeInfo.Architecture = n.Labels[corev1.LabelArchStable]
 	if p.InternalIP != "" {
 		n.Status.Addresses = append([]corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: p.InternalIP}},
 			n.Status.Addresses...)
