@@ -112,8 +112,8 @@ func (g GPU) entry() Entry {
 
 func (n Node) entry() Entry {
 	return Entry{Kind: KindNodes, Key: n.Key, Aliases: n.Aliases, Facts: facts("gpu", n.GPU, "gpus",
-		strconv.Itoa(n.GPUs), "scaleUpDomain", strconv.Itoa(n.Domain), "fabric", n.Fabric, "arch", n.Arch, "provider", n.Provider,
-		"instanceType", n.InstanceType, "note", n.Note), Figures: n.Figures(), Missing: n.Missing}
+		strconv.Itoa(n.GPUs), "scaleUpDomain", strconv.Itoa(n.Domain), "fabric", n.Fabric, "arch", n.Arch, "provider",
+		n.Provider, "instanceType", n.InstanceType, "note", n.Note), Figures: n.Figures(), Missing: n.Missing}
 }
 
 func (t Topology) entry() Entry {
