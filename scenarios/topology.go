@@ -66,9 +66,9 @@ type FabricLayer struct {
 	Oversubscription *float64 `yaml:"oversubscription,omitempty" min:"0.001" max:"1000"`
 	// Bandwidth of all uplinks of one domain in one direction, 10⁹ bytes per second, in place of oversubscription.
 	UplinkGBs *float64 `yaml:"uplinkGBs,omitempty" min:"0.001" max:"100000000"`
-	// Leaves side by side, NIC r of every node on leaf r. Default: 1; with preset rail-optimized or nvl72 one for each
-	// NIC.
-	Rails *int `yaml:"rails,omitempty" min:"1" max:"64"`
+	// Leaves side by side, NIC r of every node on leaf r. 0: as many as a node has NICs, the default of the presets
+	// rail-optimized and nvl72 for leaves. Else the default is 1.
+	Rails *int `yaml:"rails,omitempty" min:"0" max:"64"`
 	// Time through one switch, microseconds. Default: the network's.
 	HopMicros *float64 `yaml:"hopMicros,omitempty" min:"0" max:"1000000"`
 }
@@ -150,7 +150,7 @@ func presetLayers(preset string, nics, ports int) []FabricLayer {
 	switch preset {
 	case presetRail:
 		return []FabricLayer{layer(plan.LayerCore, 0, 0, 1), layer(plan.LayerSpine, railPodNodes, 1, 1),
-			layer(plan.LayerLeaf, railUnitNodes, 1, nics)}
+			layer(plan.LayerLeaf, railUnitNodes, 1, 0)}
 	case presetFatTree:
 		// k-ary fat tree (Al-Fares, Loukissas, Vahdat, SIGCOMM 2008): half of a switch's ports go down, and a pod has half
 		// as many leaves as a switch has ports.
@@ -158,7 +158,7 @@ func presetLayers(preset string, nics, ports int) []FabricLayer {
 		return []FabricLayer{layer(plan.LayerCore, 0, 0, 1), layer(plan.LayerSpine, leaf*(ports/2), 1, 1),
 			layer(plan.LayerLeaf, leaf, 1, 1)}
 	case presetNVL72:
-		return []FabricLayer{layer(plan.LayerSpine, 0, 0, 1), layer(plan.LayerLeaf, rackUnitNodes, 1, nics)}
+		return []FabricLayer{layer(plan.LayerSpine, 0, 0, 1), layer(plan.LayerLeaf, rackUnitNodes, 1, 0)}
 	case presetRoCE:
 		return []FabricLayer{layer(plan.LayerCore, 0, 0, 1), layer(plan.LayerSpine, rocePodNodes, roceOversubscription, 1),
 			layer(plan.LayerLeaf, roceRackNodes, 1, 1)}

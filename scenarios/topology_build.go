@@ -222,6 +222,9 @@ func (b *siting) finish() {
 			x.domain.Rails = 1
 			if x.layer != nil && x.layer.Rails != nil {
 				x.domain.Rails = *x.layer.Rails
+				if x.domain.Rails == 0 {
+					x.domain.Rails = max(b.p.Pools[b.p.Nodes[x.nodes[0]].Pool].Links.NICs, 1)
+				}
 			}
 			top.Domains = append(top.Domains, x.domain)
 		}
