@@ -68,6 +68,8 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 	}
 	s.planLinks(p)
 	s.planAccelerators(p)
+	p.Repartitions = s.planRepartitions(p.Nodes)
+	p.Warnings = append(p.Warnings, s.migWarnings()...)
 	for _, path := range sortedKeys(s.Expect) {
 		p.Expect = append(p.Expect, plan.Bound{Path: path, Min: s.Expect[path].Min, Max: s.Expect[path].Max})
 	}
@@ -129,9 +131,13 @@ func (s *Scenario) planPool(pool *Pool) plan.Pool {
 		return out
 	}
 	out.Resource, out.SlotsPerGPU = gpu.Resource, pool.Sharing.Replicas
-	if pool.Sharing.Rename {
+	if pool.Sharing.Rename && pool.Sharing.replicated() {
 		out.Resource += sharedSuffix
 	}
+	if m, ok := s.migOf(pool); ok {
+		out.Slots = m.slots(gpu.Resource)
+	}
+	out.Most = s.most(pool, &out)
 	if gpu.MemoryMiB != nil {
 		out.MemoryMiBPerGPU = int64(gpu.MemoryMiB.Value)
 	}

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 
-	"orrery/sim/plan"
 	"orrery/sim/strict"
 )
 
@@ -152,25 +151,6 @@ func (s *Scenario) checkLabels(path string, pool *Pool) {
 			p(at+".value", "%s.value: %q cannot be a taint value; use at most 63 letters, digits, - _ and .", at,
 				t.Value)
 		}
-	}
-}
-
-func (s *Scenario) checkPoolSharing(path string, pool *Pool) {
-	p := s.doc.Problemf
-	sh := pool.Sharing
-	switch {
-	case sh.Strategy == plan.SharingTimeSlicing && pool.GPU == "":
-		p(path+".sharing", "%s.sharing: there are no GPUs to share; add a gpu or remove sharing", path)
-	case sh.Strategy == plan.SharingTimeSlicing && sh.Replicas == 1:
-		p(path+".sharing", "%s.sharing: time-slicing needs at least 2 replicas; add e.g. replicas: 4", path)
-	case sh.Strategy == plan.SharingNone && sh.Replicas != 1:
-		p(path+".sharing.replicas",
-			"%s.sharing.replicas: %d with strategy none; write strategy: time-slicing, or remove it",
-			path, sh.Replicas)
-	case sh.Strategy == plan.SharingNone && sh.Rename:
-		p(path+".sharing.rename",
-			"%s.sharing.rename: only shared GPUs are renamed; write strategy: time-slicing, or remove it",
-			path)
 	}
 }
 

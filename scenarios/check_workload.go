@@ -17,7 +17,7 @@ import (
 // checkSharing finds ways of sharing under which a pod's request would not say what it asks for.
 func (s *Scenario) checkSharing() {
 	p := s.doc.Problemf
-	anyShared, anyWhole := false, false
+	anyShared, anyWhole, anyMIG := false, false, false
 	first := map[string]int{} // base resource → index of the first shared pool
 	for i := range s.Cluster.Pools {
 		pool := &s.Cluster.Pools[i]
@@ -25,39 +25,76 @@ func (s *Scenario) checkSharing() {
 		if base == "" {
 			continue
 		}
-		if pool.Sharing.Strategy != plan.SharingTimeSlicing {
-			anyWhole = true
-			continue
-		}
-		anyShared = true
+		anyWhole = anyWhole || s.offersWhole(pool)
+		anyMIG = anyMIG || pool.Sharing.MIG != nil
+		anyShared = anyShared || pool.Sharing.replicated()
 		path := fmt.Sprintf("cluster.pools[%d].sharing", i)
-		if j, ok := first[base]; ok && s.Cluster.Pools[j].Sharing != pool.Sharing {
-			p(path, "%s: differs from that of pool %q, so that a request for %s would mean different shares; "+
-				"make them equal", path, s.Cluster.Pools[j].Name, base)
-			continue
-		}
-		first[base] = i
-		for j := range s.Cluster.Pools {
-			whole := &s.Cluster.Pools[j]
-			if whole.Sharing.Strategy == plan.SharingNone && s.baseResource(whole) == base && !pool.Sharing.Rename {
-				p(path,
-					"%s: pool %q offers whole GPUs as %s too, so that a request would not say which; add rename: true",
-					path, whole.Name, base)
-				break
+		if pool.Sharing.replicated() {
+			if j, ok := first[base]; ok && s.Cluster.Pools[j].Sharing != pool.Sharing {
+				p(path, "%s: differs from that of pool %q, so that a request for %s would mean different shares; "+
+					"make them equal", path, s.Cluster.Pools[j].Name, base)
+				continue
 			}
+			first[base] = i
 		}
+		s.checkNames(path, pool, base)
 	}
 	switch fractions := s.Workload.Fractions; {
 	case fractions == FractionsTimeSlice && !anyShared:
 		p("workload.fractions", "workload.fractions: time-slice needs a pool with sharing: {strategy: time-slicing, "+
 			"replicas: n}; add it or write whole")
-	case fractions == FractionsMIG && s.Workload.Request != RequestClaim:
-		p("workload.fractions", "workload.fractions: mig needs request: claim and a pool with driver: dra; add them or "+
-			"write whole")
+	case fractions == FractionsMIG && !anyMIG && s.Workload.Request != RequestClaim:
+		p("workload.fractions", "workload.fractions: mig needs a pool with sharing: {strategy: mig, mig: {config: "+
+			"all-balanced}}, or request: claim and a pool with driver: dra; add them or write whole")
 	case fractions == FractionsWhole && anyShared && anyWhole:
 		p("workload.fractions",
 			"workload.fractions: whole leaves the time-sliced pools without jobs; write time-slice, "+
 				"or remove their sharing")
+	}
+	s.checkResources()
+}
+
+// checkNames reports a pool whose parts of GPUs have the name of another pool's whole ones.
+func (s *Scenario) checkNames(path string, pool *Pool, base string) {
+	single := pool.Sharing.MIG != nil && pool.Sharing.MIG.Strategy == migSingle && !s.offersWhole(pool)
+	if !single && (!pool.Sharing.replicated() || pool.Sharing.Rename) {
+		return
+	}
+	instead := "add rename: true"
+	if single {
+		instead = "write mig.strategy: mixed"
+	}
+	for j := range s.Cluster.Pools {
+		whole := &s.Cluster.Pools[j]
+		if whole != pool && s.offersWhole(whole) && s.baseResource(whole) == base {
+			s.doc.Problemf(path,
+				"%s: pool %q offers whole GPUs as %s too, so that a request would not say which; %s",
+				path, whole.Name, base, instead)
+			return
+		}
+	}
+}
+
+// offersWhole says whether a pool offers whole GPUs at first.
+func (s *Scenario) offersWhole(pool *Pool) bool {
+	if m, ok := s.migOf(pool); ok {
+		return len(m.instances) < pool.GPUsPerNode && m.invalid() == ""
+	}
+	return pool.GPU != "" && pool.Sharing.Strategy == plan.SharingNone
+}
+
+// checkResources checks that somebody offers what the rules of workload.resources ask for.
+func (s *Scenario) checkResources() {
+	if len(s.Workload.Resources) == 0 {
+		return
+	}
+	_, capacity := s.offers()
+	for i, rule := range s.Workload.Resources {
+		if _, ok := capacity[rule.Resource]; !ok && rule.Resource != "" {
+			path := fmt.Sprintf("workload.resources[%d].resource", i)
+			s.doc.Problemf(path, "%s: no pool offers %q; %s", path, rule.Resource, strict.Suggest(rule.Resource,
+				sortedKeys(capacity)))
+		}
 	}
 }
 

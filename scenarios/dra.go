@@ -137,9 +137,9 @@ func (s *Scenario) checkDRA(path string, pool *Pool) {
 	case deviceDrivers[gpu.Vendor] == "":
 		p(path+".driver", "%s.driver: no driver of dynamic resource allocation is known for %s; write device-plugin", path,
 			gpu.Key)
-	case pool.Sharing.Strategy == plan.SharingTimeSlicing:
-		p(path+".sharing.strategy", "%s.sharing.strategy: time-slicing is not modelled with driver: dra; write none",
-			path)
+	case pool.Sharing.Strategy != plan.SharingNone:
+		p(path+".sharing.strategy", "%s.sharing.strategy: %s is the device plugin's, and not modelled with driver: dra; "+
+			"write none", path, pool.Sharing.Strategy)
 	case pool.DRA.DynamicMIG && !partitioned:
 		p(path+".dra.dynamicMIG", "%s.dra.dynamicMIG: %s has no MIG; it is known of %s", path, gpu.Key,
 			strings.Join(mig.GPUs(), ", "))

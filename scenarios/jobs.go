@@ -32,20 +32,14 @@ const (
 // host name too.
 const podNameMax = 52
 
-// offer is how the pools offer one extended resource.
-type offer struct {
-	whole    bool   // some pool offers whole GPUs
-	shared   string // name of the resource of time-sliced GPUs; "" = none
-	replicas int    // slots of one time-sliced GPU
-}
-
 // jobs maps the jobs of a trace to pods. It implements plan.JobSource.
 type jobs struct {
 	s       *Scenario
 	src     traces.Source
-	offers  map[string]*offer // by base resource
-	base    string            // resource of jobs without model
-	classes []string          // PriorityClasses there are
+	offers  map[string]*offer         // by base resource
+	units   map[string]units.MilliGPU // by extended resource: the GPU capacity of one of it
+	base    string                    // resource of jobs without model
+	classes []string                  // PriorityClasses there are
 	names   *namer
 	spaces  *namer
 	tenants map[string]string // tenant → namespace
@@ -66,32 +60,13 @@ type model struct {
 }
 
 func newJobs(s *Scenario, src traces.Source) (*jobs, error) {
-	j := &jobs{s: s, src: src, offers: map[string]*offer{}, names: newNamer(podNameMax),
+	j := &jobs{s: s, src: src, names: newNamer(podNameMax),
 		spaces:  newNamer(63, "default", "kube-system", "kube-public", "kube-node-lease"),
 		tenants: map[string]string{"": "default"}, models: map[string]model{}, counts: map[string]*plan.Warning{},
 		speeds: newSpeeds(s)}
 	j.classes, _ = s.priorityClasses()
 	j.kinds = s.kinds()
-	for i := range s.Cluster.Pools {
-		pool := &s.Cluster.Pools[i]
-		base := s.baseResource(pool)
-		if base == "" {
-			continue
-		}
-		o := j.offers[base]
-		if o == nil {
-			o = &offer{}
-			j.offers[base] = o
-		}
-		if pool.Sharing.Strategy != plan.SharingTimeSlicing {
-			o.whole = true
-			continue
-		}
-		o.shared, o.replicas = base, pool.Sharing.Replicas
-		if pool.Sharing.Rename {
-			o.shared += sharedSuffix
-		}
-	}
+	j.offers, j.units = s.offers()
 	j.base = s.Workload.Resource
 	if bases := sortedKeys(j.offers); j.base == "" && len(bases) == 1 {
 		j.base = bases[0]

@@ -56,12 +56,31 @@ func TestJobs(t *testing.T) {
 	})
 }
 
+// printSlots prints how GPUs are divided, and what the node offers.
+func printSlots(b *strings.Builder, pool *plan.Pool) {
+	for _, g := range pool.Divided() {
+		fmt.Fprintf(b, "  GPU %d:", g)
+		for _, s := range pool.Slots[g] {
+			fmt.Fprintf(b, " %s@%d+%d/%d=%d", s.Profile, s.Start, s.Slices, s.Replica, s.Share)
+		}
+		fmt.Fprintln(b)
+	}
+	if pool.Slots != nil || pool.Most != nil {
+		offers := pool.Offers()
+		for _, r := range sortedKeys(offers) {
+			share, profile, _ := pool.Asks(r)
+			fmt.Fprintf(b, "  offers %d of %s, each %d of a GPU %s, most %d\n", offers[r], r, share, profile, pool.Most[r])
+		}
+	}
+}
+
 func printPools(p *plan.Plan) string {
 	var b strings.Builder
 	for _, pool := range p.Pools {
 		fmt.Fprintf(&b, "%s: %dm %dMi %d pods, %d × %s as %s × %d\n", pool.Name, pool.CPUMilli, pool.MemoryMiB,
 			pool.MaxPods,
 			pool.GPUsPerNode, pool.GPUModel, pool.Resource, pool.SlotsPerGPU)
+		printSlots(&b, &pool)
 		for _, key := range sortedKeys(pool.Labels) {
 			fmt.Fprintf(&b, "  %s=%s\n", key, pool.Labels[key])
 		}

@@ -80,34 +80,3 @@ func split(gpus, pods, most int) []int {
 	}
 	return out
 }
-
-// slots fills in what a pod of a job asks of the device plugin for its n GPUs.
-func (j *jobs) slots(pod *plan.Pod, t *traces.Job, n int, base string) {
-	if j.s.Workload.Request == RequestClaim {
-		j.claim(pod, t, n)
-		return
-	}
-	if n == 0 {
-		return
-	}
-	o := j.offers[base]
-	if o == nil {
-		o = &offer{whole: true} // nobody offers it: the pod waits
-	}
-	fraction := t.GPUMilli > 0 && t.GPUMilli < 1000
-	switch {
-	case fraction && j.s.Workload.Fractions == FractionsTimeSlice && o.shared != "":
-		perGPU := (t.GPUMilli*o.replicas + 999) / 1000
-		pod.Resource, pod.Slots = o.shared, n*perGPU
-		pod.GPUs = units.MilliGPU((int64(pod.Slots)*1000 + int64(o.replicas) - 1) / int64(o.replicas))
-		return
-	case fraction:
-		j.warn(WarnShare, "jobs ask for a part of a GPU and get a whole one", 1)
-	}
-	pod.GPUs = units.MilliGPU(n) * units.GPU
-	if o.whole {
-		pod.Resource, pod.Slots = base, n
-		return
-	}
-	pod.Resource, pod.Slots = o.shared, n*o.replicas
-}

@@ -157,7 +157,8 @@ func fieldTables(t *testing.T) string {
 }
 
 func isScalar(t reflect.Type) bool {
-	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) || t == reflect.TypeFor[File]()
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) || t == reflect.TypeFor[File]() ||
+		t == reflect.TypeFor[GPUSet]()
 }
 
 // typeName names the type of a field for readers, and returns its innermost type.
@@ -183,7 +184,7 @@ func typeName(f strict.Field) (string, reflect.Type) {
 	}
 	name := map[reflect.Type]string{
 		reflect.TypeFor[Duration](): "duration", reflect.TypeFor[Time](): "time", reflect.TypeFor[CPU](): "cpu",
-		reflect.TypeFor[Memory](): "memory", reflect.TypeFor[File](): "file", reflect.TypeFor[yaml.Node](): "fields",
+		reflect.TypeFor[Memory](): "memory", reflect.TypeFor[File](): "file", reflect.TypeFor[GPUSet](): "GPUs", reflect.TypeFor[yaml.Node](): "fields",
 	}[t]
 	if name == "" {
 		name = map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "bool", reflect.Int: "integer",

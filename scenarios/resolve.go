@@ -107,6 +107,14 @@ func plain(n *yaml.Node) *yaml.Node {
 // labels returns the labels of every node of a pool: those the kubelet, the cloud and the vendor's feature discovery
 // would set, and over them the user's own.
 func (s *Scenario) labels(pool *Pool) map[string]string {
+	if m, ok := s.migOf(pool); ok {
+		return s.labelsOf(pool, &m)
+	}
+	return s.labelsOf(pool, nil)
+}
+
+// labelsOf is labels with one of the divisions that the pool's GPUs have over time; nil = none.
+func (s *Scenario) labelsOf(pool *Pool, divided *migPool) map[string]string {
 	// Well-known labels: k8s.io/api v0.37.2 core/v1/well_known_labels.go.
 	out := map[string]string{"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "orrery.dev/pool": pool.Name}
 	for key, value := range map[string]string{
@@ -134,6 +142,9 @@ func (s *Scenario) labels(pool *Pool) map[string]string {
 			if gpu.MemoryMiB != nil {
 				out["nvidia.com/gpu.memory"] = strconv.FormatInt(int64(gpu.MemoryMiB.Value), 10)
 			}
+			if divided != nil {
+				divided.labels(out, gpu.Product)
+			}
 		}
 	}
 	for key, value := range pool.Labels {
@@ -145,8 +156,8 @@ func (s *Scenario) labels(pool *Pool) map[string]string {
 // nvidiaLabels sets the labels of NVIDIA's GPU feature discovery (NVIDIA/k8s-device-plugin,
 // docs/gpu-feature-discovery, commit 1b826ac, August 2026) and GPU operator. All values are text.
 func nvidiaLabels(out map[string]string, pool *Pool, product, family string) {
-	shared := pool.Sharing.Strategy == plan.SharingTimeSlicing
-	if shared && !pool.Sharing.Rename {
+	strategy := pool.Sharing.Strategy
+	if pool.Sharing.replicated() && !pool.Sharing.Rename {
 		product += sharedProductSuffix
 	}
 	out["nvidia.com/gpu.present"] = "true"
@@ -154,5 +165,11 @@ func nvidiaLabels(out map[string]string, pool *Pool, product, family string) {
 	out["nvidia.com/gpu.family"] = family
 	out["nvidia.com/gpu.count"] = strconv.Itoa(pool.GPUsPerNode)
 	out["nvidia.com/gpu.replicas"] = strconv.Itoa(pool.Sharing.Replicas)
-	out["nvidia.com/gpu.sharing-strategy"] = pool.Sharing.Strategy
+	switch strategy {
+	case plan.SharingMPS:
+		out["nvidia.com/mps.capable"] = "true"
+	case plan.SharingMIG:
+		strategy = plan.SharingNone
+	}
+	out["nvidia.com/gpu.sharing-strategy"] = strategy
 }

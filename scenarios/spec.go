@@ -122,6 +122,8 @@ type Pool struct {
 	DRA DRA `yaml:"dra"`
 	// How the device plugin shares GPUs.
 	Sharing Sharing `yaml:"sharing"`
+	// Changes of how GPUs are divided into MIG instances, while the run goes on.
+	Repartition []Repartition `yaml:"repartition,omitempty"`
 	// Price of the pool's GPUs, in place of the catalogue's.
 	Price *Price `yaml:"price,omitempty"`
 }
@@ -146,20 +148,6 @@ type Taint struct {
 	// What it does to pods that do not tolerate it.
 	Effect string `yaml:"effect" required:"true" enum:"NoSchedule|PreferNoSchedule|NoExecute"`
 }
-
-// Sharing is how the device plugin offers GPUs.
-type Sharing struct {
-	// none: whole GPUs. time-slicing: every GPU is offered as several replicas.
-	Strategy string `yaml:"strategy" enum:"none|time-slicing"`
-	// Replicas of each GPU; 1 with strategy none.
-	Replicas int `yaml:"replicas" min:"1" max:"100"`
-	// Offer replicas as a resource of their own, nvidia.com/gpu.shared, as the NVIDIA device plugin's
-	// renameByDefault does.
-	Rename bool `yaml:"rename"`
-}
-
-// SetDefaults offers whole GPUs.
-func (s *Sharing) SetDefaults() { *s = Sharing{Strategy: plan.SharingNone, Replicas: 1} }
 
 // Price is a price with its source: exactly one of its first three fields.
 type Price struct {
@@ -263,8 +251,11 @@ type Workload struct {
 	// several GPU models asks for the first that can be had (a prioritized list).
 	Request string `yaml:"request" enum:"resource|claim"`
 	// Jobs that ask for a part of a GPU. whole: they get whole GPUs. time-slice: they get as many replicas of a
-	// time-sliced GPU as cover their share, rounded up. mig: they get the smallest MIG partition that covers it.
+	// time-sliced GPU, or of one under MPS, as cover their share, rounded up. mig: they get a MIG instance of the smallest
+	// profile offered whose part of the compute slices covers their share.
 	Fractions string `yaml:"fractions" enum:"whole|time-slice|mig"`
+	// Rules that give jobs an extended resource in place of their GPUs; the first that matches counts.
+	Resources []ResourceRule `yaml:"resources,omitempty"`
 	// Extended resource of jobs that name no GPU model. Empty: the only one that the pools offer.
 	Resource string `yaml:"resource"`
 	// Jobs that name GPU models. require: only nodes with such a GPU will do. ignore: any will.

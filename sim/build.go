@@ -108,6 +108,9 @@ func Nodes(p *plan.Plan) []*corev1.Node {
 		params := kwok.NodeParams{Name: n.Name, Pool: pool.Name, GPUModel: pool.GPUModel, GPUs: pool.GPUsPerNode,
 			Resource: pool.Resource, Replicas: pool.SlotsPerGPU, CPUMilli: pool.CPUMilli, MemoryMiB: pool.MemoryMiB,
 			MemoryMiBPerGPU: pool.MemoryMiBPerGPU, MaxPods: pool.MaxPods, Labels: nodeLabels(pool, n)}
+		if pool.Slots != nil {
+			params.Devices, params.MemoryMiBPerGPU = pool.Offers(), 0 // the labels say what an instance has
+		}
 		for _, t := range pool.Taints {
 			params.Taints = append(params.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
 		}
@@ -130,7 +133,8 @@ func (c *cluster) buildNodes() error {
 			resource = "" // only claims give its devices
 		}
 		n, err := fleet.MakeNode(fleet.MakeNodeParams{Name: obj.Name, Pool: pool.Name, Model: pool.GPUModel,
-			Resource: resource, GPUs: pool.GPUsPerNode, Replicas: pool.SlotsPerGPU})
+			Resource: resource, GPUs: pool.GPUsPerNode, Replicas: pool.SlotsPerGPU, Slots: fleetSlots(pool.Slots),
+			Most: pool.Most})
 		if err != nil {
 			return err
 		}
@@ -143,10 +147,17 @@ func (c *cluster) buildNodes() error {
 		if err := c.publish(i, pool); err != nil {
 			return err
 		}
-		c.record(journal.Node{Node: obj.Name, Pool: pool.Name, State: journal.NodeUp, GPUs: pool.GPUsPerNode,
-			Domains: c.plan.Nodes[i].Domains})
+		c.record(c.nodeRecord(c.plan.Nodes[i], &pool, journal.NodeUp))
+		if pool.Slots != nil {
+			c.record(partition(n))
+		}
 	}
 	return nil
+}
+
+// nodeRecord is the journal's record of a node's state.
+func (c *cluster) nodeRecord(n plan.Node, pool *plan.Pool, state string) journal.Node {
+	return journal.Node{Node: n.Name, Pool: pool.Name, State: state, GPUs: pool.GPUsPerNode, Domains: n.Domains}
 }
 
 // buildManifests creates the user's objects, and the namespaces they live in.

@@ -102,11 +102,11 @@ func unsupportedClaim(obj runtime.Object) string {
 
 // profileAsked returns the MIG profile of which a pod asks for partitions, by the first alternative of its claims or by
 // an extended resource; "" = none.
-func profileAsked(p plan.Pod) string {
+func profileAsked(pools []plan.Pool, p plan.Pod) string {
 	if len(p.Claims) > 0 {
 		return p.Claims[0].Any[0].MIG
 	}
-	return migProfile(p.Resource)
+	return migProfile(pools, p.Resource)
 }
 
 // offersClaims reports whether nodes of a pool have devices for all of a pod's claims.

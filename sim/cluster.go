@@ -104,7 +104,7 @@ func (c *cluster) build() error {
 	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed}); err != nil {
 		return err
 	}
-	c.fleet = fleet.New(nil)
+	c.fleet = fleet.New(policy(c.plan))
 	pace, err := newPace(c)
 	if err != nil {
 		return err
@@ -122,6 +122,7 @@ func (c *cluster) build() error {
 	if err := c.buildClasses(); err != nil {
 		return err
 	}
+	c.buildMIG()
 	if err := c.buildManifests(); err != nil {
 		return err
 	}

@@ -2,9 +2,9 @@ package sim
 
 import (
 	"slices"
-	"strings"
 
 	"orrery/sim/journal"
+	"orrery/sim/mig"
 	"orrery/sim/plan"
 )
 
@@ -53,7 +53,7 @@ func admits(pools []plan.Pool, p *plan.Pool, j *plan.Job) bool {
 		}
 	}
 	for _, pod := range j.Pods {
-		offers := func(o plan.Pool) bool { return o.Resource == pod.Resource }
+		offers := func(o plan.Pool) bool { return o.Resource == pod.Resource || o.Offers()[pod.Resource] > 0 }
 		if pod.Slots > 0 && !offers(*p) && slices.ContainsFunc(pools, offers) {
 			return false
 		}
@@ -83,15 +83,15 @@ func tolerates(o plan.Toleration, t plan.Taint) bool {
 	return (o.Operator == "" || o.Operator == "Equal") && o.Value == t.Value
 }
 
-// migProfile returns the MIG profile that an extended resource of NVIDIA's device plugin stands for under the mixed
-// strategy, nvidia.com/mig-1g.10gb.me for 1g.10gb+me (k8s-device-plugin, README: MIG strategies); "" for any other.
-func migProfile(resource string) string {
-	_, name, ok := strings.Cut(resource, "/mig-")
-	if !ok {
-		return ""
+// migProfile returns the MIG profile that one unit of an extended resource stands for in the pools; "" for none.
+func migProfile(pools []plan.Pool, resource string) string {
+	if profile := mig.Asked(resource); profile != "" {
+		return profile
 	}
-	if plain, media := strings.CutSuffix(name, ".me"); media {
-		return plain + "+me"
+	for i := range pools {
+		if _, profile, ok := pools[i].Asks(resource); ok && pools[i].Slots != nil {
+			return profile
+		}
 	}
-	return name
+	return ""
 }

@@ -48,8 +48,10 @@ func TestAdmittingPools(t *testing.T) {
 
 func TestMIGProfile(t *testing.T) {
 	for resource, want := range map[string]string{"nvidia.com/gpu": "", "nvidia.com/mig-1g.10gb": "1g.10gb",
-		"nvidia.com/mig-1g.10gb.me": "1g.10gb+me", "": ""} {
-		if got := migProfile(resource); got != want {
+		"nvidia.com/mig-1g.10gb.me": "1g.10gb+me", "": "", "nvidia.com/single": "1g.5gb"} {
+		pools := []plan.Pool{{GPUsPerNode: 1, Resource: "nvidia.com/gpu", SlotsPerGPU: 1}, {GPUsPerNode: 1,
+			Slots: map[int][]plan.Slot{0: {{Resource: "nvidia.com/single", Profile: "1g.5gb", Share: 142, Slices: 1}}}}}
+		if got := migProfile(pools, resource); got != want {
 			t.Errorf("%s: got %q, want %q", resource, got, want)
 		}
 	}

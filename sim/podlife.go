@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -154,7 +157,7 @@ func (c *cluster) recordCreate(key string, pod *corev1.Pod, p *workload.Pod) {
 	}
 	if p != nil {
 		r.Job, r.GPUs, r.Slots = p.Job.Name, p.Spec.GPUs, p.Spec.DeviceCount()
-		r.CPUMilli, r.MemoryMiB, r.MIG = p.Spec.CPUMilli, p.Spec.MemoryMiB, profileAsked(p.Spec)
+		r.CPUMilli, r.MemoryMiB, r.MIG = p.Spec.CPUMilli, p.Spec.MemoryMiB, profileAsked(c.plan.Pools, p.Spec)
 	} else {
 		c.measure(pod, &r)
 	}
@@ -169,11 +172,22 @@ func (c *cluster) measure(pod *corev1.Pod, r *journal.PodCreate) {
 		r.GPUs = units.MilliGPU(r.Slots) * units.GPU // of partitions an upper bound: which, the claims' expressions say
 		return
 	}
-	for _, p := range c.plan.Pools {
-		if q, ok := requests[corev1.ResourceName(p.Resource)]; ok && p.Resource != "" {
-			r.Slots = int(q.Value())
-			r.GPUs = units.MilliGPU(r.Slots) * units.GPU / units.MilliGPU(max(p.SlotsPerGPU, 1))
-			return
+	for _, name := range slices.Sorted(maps.Keys(requests)) {
+		q := requests[name]
+		for i := range c.plan.Pools {
+			pool := &c.plan.Pools[i]
+			share, profile, ok := pool.Asks(string(name))
+			if !ok {
+				continue
+			}
+			r.Slots += int(q.Value())
+			if n := units.MilliGPU(q.Value()); profile == "" { // a share would be rounded up
+				r.GPUs += n * units.GPU / units.MilliGPU(max(pool.SlotsPerGPU, 1))
+			} else {
+				r.GPUs += n * share
+			}
+			r.MIG = cmp.Or(r.MIG, migProfile(c.plan.Pools, string(name)))
+			break
 		}
 	}
 }

@@ -46,7 +46,9 @@ type NodeParams struct {
 	// Rename offers replicas as <resource>.shared, as the device plugin's renameByDefault does.
 	Rename bool
 	// Resource is the extended resource of whole GPUs, before Rename; "" = nvidia.com/gpu or amd.com/gpu by Vendor.
-	Resource     string
+	Resource string
+	// Devices are what the device plugins offer, by extended resource, in place of GPUs × Replicas of Resource.
+	Devices      map[string]int
 	CPUMilli     int64
 	MemoryMiB    int64
 	EphemeralMiB int64 // 0 = EphemeralMiBDefault
@@ -188,7 +190,10 @@ func capacities(p NodeParams) corev1.ResourceList {
 		"hugepages-1Gi":                 *resource.NewQuantity(0, resource.DecimalSI),
 		"hugepages-2Mi":                 *resource.NewQuantity(0, resource.DecimalSI),
 	}
-	if name := p.GPUResource(); name != "" {
+	for name, n := range p.Devices {
+		list[corev1.ResourceName(name)] = *resource.NewQuantity(int64(n), resource.DecimalSI)
+	}
+	if name := p.GPUResource(); name != "" && p.Devices == nil {
 		list[corev1.ResourceName(name)] = *resource.NewQuantity(int64(p.GPUs)*int64(max(p.Replicas, 1)), resource.DecimalSI)
 	}
 	return list

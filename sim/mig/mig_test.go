@@ -307,6 +307,11 @@ func TestFacts(t *testing.T) {
 	if got := Resource("1g.24gb+me.all"); got != "nvidia.com/mig-1g.24gb.me.all" {
 		t.Errorf("resource %s", got)
 	}
+	for profile, want := range map[string]int64{"1g.24gb": 24192, "4g.96gb": 97408} { // MiB, as CUDA reports them
+		if p, _ := rtx.Profile(profile); p.MemoryMiB != want {
+			t.Errorf("%s has %d MiB", profile, p.MemoryMiB)
+		}
+	}
 	if _, ok := Lookup("l40s"); ok {
 		t.Error("an L40S cannot be partitioned")
 	}
@@ -360,5 +365,48 @@ func TestBadFilesAreRefused(t *testing.T) {
 		if _, err := load("x.yaml", []byte(bad)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
+	}
+}
+
+func TestConfigs(t *testing.T) {
+	for _, tc := range []struct{ gpu, config, want string }{
+		{"h100-sxm", "all-1g.10gb", "7 × 1g.10gb true"},
+		{"h100-sxm", "all-1g.10gb.me", "1 × 1g.10gb+me true"},
+		{"h100-sxm", "all-balanced", "2 × 1g.10gb, 1 × 2g.20gb, 1 × 3g.40gb true"},
+		{"a30", "all-balanced", "2 × 1g.6gb, 1 × 2g.12gb true"},
+		{"rtx-pro-6000", "all-1g.24gb-me", "4 × 1g.24gb-me true"},
+		{"rtx-pro-6000", "all-2g.48gb.me.all", "1 × 2g.48gb+me.all true"},
+		{"b200", "all-disabled", " false"},
+		{"b200", "all-enabled", " true"},
+	} {
+		g, _ := Lookup(tc.gpu)
+		profiles, enabled, err := g.Config(tc.config)
+		if got := fmt.Sprint(Counts(profiles), " ", enabled); err != nil || got != tc.want {
+			t.Errorf("%s %s: got %s, %v, want %s", tc.gpu, tc.config, got, err, tc.want)
+		}
+	}
+	for _, gpu := range GPUs() {
+		g, _ := Lookup(gpu)
+		for _, name := range g.Configs() {
+			profiles, _, err := g.Config(name)
+			if err == nil {
+				_, err = g.Place(profiles)
+			}
+			if err != nil {
+				t.Errorf("%s: %s: %v", gpu, name, err)
+			}
+		}
+		for _, p := range g.Profiles {
+			if got := Asked(Resource(p.Name)); got != p.Name || Asked(Resource(p.Name)+".shared") != p.Name {
+				t.Errorf("%s: %s stands for %q", gpu, Resource(p.Name), got)
+			}
+		}
+	}
+	g, _ := Lookup("h100-sxm")
+	if _, _, err := g.Config("all-1g.5gb"); err == nil || !strings.Contains(err.Error(), "it has all-disabled, all-e") {
+		t.Errorf("another GPU's configuration: %v", err)
+	}
+	if got := Asked("nvidia.com/gpu"); got != "" {
+		t.Errorf("a whole GPU is no instance, got %q", got)
 	}
 }

@@ -32,8 +32,10 @@ type Plan struct {
 	Scheduler Scheduler
 	Stages    []File // KWOK Stage manifests; empty = the simulator's built-in stages
 	Manifests []File // any Kubernetes objects, created before the first job, in this order
-	Pods      Pods
-	Pricing   Pricing
+	// Repartitions are changes of how GPUs are divided, by time.
+	Repartitions []Repartition
+	Pods         Pods
+	Pricing      Pricing
 	// JournalAPI asks for a journal record of every committed write of the in-memory API.
 	JournalAPI bool
 	Expect     []Bound
@@ -73,8 +75,13 @@ type Pool struct {
 	// Resource is the extended resource nodes offer (e.g. nvidia.com/gpu, or nvidia.com/gpu.shared when a shared
 	// resource is renamed); "" without GPUs. A node's allocatable amount is GPUsPerNode × SlotsPerGPU.
 	Resource    string
-	Sharing     string // SharingNone or SharingTimeSlicing
-	SlotsPerGPU int    // 1 = whole GPUs; n = n time-sliced replicas of each; 0 without GPUs
+	Sharing     string // SharingNone, SharingTimeSlicing, SharingMPS or SharingMIG
+	SlotsPerGPU int    // 1 = whole GPUs; n = n replicas of each by time-slicing or MPS; 0 without GPUs
+	// Slots gives single GPUs, by index, another division: into MIG instances. An empty one is a GPU in MIG mode that
+	// has none.
+	Slots map[int][]Slot
+	// Most bounds the units of an extended resource that one pod may ask for, by resource; none = no bound.
+	Most map[string]int
 	// Labels of every node of the pool: the user's, the well-known ones for instance type, zone, region, OS and
 	// architecture, and the GPU's as its feature discovery would set them. kubernetes.io/hostname is the simulator's.
 	Labels map[string]string
@@ -224,9 +231,9 @@ type Pod struct {
 	CPUMilli  int64
 	MemoryMiB int64
 	Resource  string // extended resource; "" when Slots is 0
-	Slots     int    // units of Resource: whole GPUs, or time-sliced replicas
-	// GPUs is the physical capacity the slots stand for: Slots × 1000 ÷ slots per GPU, rounded up. With claims it is
-	// that of the first alternatives.
+	Slots     int    // units of Resource: whole GPUs, replicas, or MIG instances
+	// GPUs is the physical capacity the slots stand for: Slots × 1000 ÷ slots per GPU, rounded up; of MIG instances
+	// Slots × the instance's part of the GPU's compute slices. With claims it is that of the first alternatives.
 	GPUs units.MilliGPU
 	// Demand is what the work keeps busy of each of its GPUs when it goes as fast as the trace says; 0 = all of it.
 	Demand units.MilliGPU
