@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,7 +123,7 @@ const drawn = `(() => {
       if (p[i + 3]) { seen.add(p[i] << 16 | p[i + 1] << 8 | p[i + 2]); inked++; }
     }
     const share = inked / (p.length / 4);
-    if (el.id === "chart-nodes-heat" && share < 0.35) { return el.id + ": only " + share + " of it is drawn"; }
+    if (/^chart-(nodes|domains)-heat/.test(el.id) && share < 0.35) { return el.id + ": only " + share + " of it is drawn"; }
     return seen.size > 8 ? el.id + ": ok" : el.id + ": only " + seen.size + " colours";
   });
 })()`
@@ -169,6 +170,10 @@ func TestBrowser(t *testing.T) {
 				t.Errorf("the page is %d pixels wider than the window", wide)
 			}
 			checkPanels(t, tc.data, panels, states)
+			if tc.name == "small" {
+				checkDrawn(t, states, "fragmentation-causes-over-time", "mig-use-by-profile", "locality-within-by-layer",
+					"speed-slowdown-histogram", "speed-lost-by-cause", "gangs-gang-waits", "domains-heat-1", "domains-heat-2")
+			}
 			for name, png := range pictures {
 				if err := os.WriteFile(filepath.Join(screenshots, name), png, 0o644); err != nil {
 					t.Fatal(err)
@@ -186,6 +191,16 @@ func must[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// checkDrawn holds that charts which only some runs have are drawn in one that has everything.
+func checkDrawn(t *testing.T, states []string, charts ...string) {
+	t.Helper()
+	for _, c := range charts {
+		if !slices.Contains(states, "chart-"+c+": ok") {
+			t.Errorf("chart %s is not drawn: %v", c, states)
+		}
+	}
 }
 
 func checkPanels(t *testing.T, d *result.Data, panels, states []string) {

@@ -2,6 +2,7 @@ package account
 
 import (
 	"math/bits"
+	"slices"
 
 	"orrery/sim/journal"
 	"orrery/sim/result"
@@ -43,6 +44,8 @@ type fragmentation struct {
 	level   int
 	bins    []fragBin
 	samples int64
+	rooms   []room         // scratch
+	said    []int          // scratch
 	whole   units.Integral // what the bins' sums must add up to
 }
 
@@ -112,14 +115,15 @@ func (f *Fold) causes() split {
 	for _, s := range list {
 		demand += s.demand
 	}
-	var rooms []room
+	rooms := f.frag.rooms[:0]
 	for _, n := range f.inOrder {
 		if n.state == journal.NodeUp && n.capacity() > n.owned {
 			rooms = append(rooms, n.room())
 		}
 	}
 	var weight [nCauses]uint64
-	verdicts := make([]int, len(rooms))
+	verdicts := slices.Grow(f.frag.said[:0], len(rooms))[:len(rooms)]
+	f.frag.rooms, f.frag.said = rooms, verdicts
 	for _, s := range list {
 		part := uint64(s.demand) * million / uint64(demand)
 		fit := f.tryAll(rooms, s, verdicts)
