@@ -74,7 +74,8 @@ func (x Execution) execute(folder *result.Folder, started time.Time) (*result.Da
 	return data, folder.Commit(data, result.Parts{Run: x.runInfo(started, head), Report: x.Report})
 }
 
-// Settle prices an account, names the models behind it and checks the plan's expectations. It can be applied again to re-price an old run.
+// Settle prices an account, names the models behind it and checks the plan's expectations. It can be applied again to
+// re-price an old run.
 func Settle(data *result.Data, p *plan.Plan, book *cost.Book) error {
 	if err := cost.Apply(data, book, cost.Basis(p.Pricing.Basis)); err != nil {
 		return fmt.Errorf("pricing the run: %w", err)
