@@ -137,7 +137,7 @@ func (s *Scenario) planPool(pool *Pool) plan.Pool {
 	if m, ok := s.migOf(pool); ok {
 		out.Slots = m.slots(gpu.Resource)
 	}
-	out.Most = s.most(pool, &out)
+	out.Most = s.most(pool)
 	if gpu.MemoryMiB != nil {
 		out.MemoryMiBPerGPU = int64(gpu.MemoryMiB.Value)
 	}

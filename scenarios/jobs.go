@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,6 +39,7 @@ type jobs struct {
 	src     traces.Source
 	offers  map[string]*offer         // by base resource
 	units   map[string]units.MilliGPU // by extended resource: the GPU capacity of one of it
+	most    map[string]int            // by extended resource: what the plugin gives to one pod
 	base    string                    // resource of jobs without model
 	classes []string                  // PriorityClasses there are
 	names   *namer
@@ -67,6 +69,10 @@ func newJobs(s *Scenario, src traces.Source) (*jobs, error) {
 	j.classes, _ = s.priorityClasses()
 	j.kinds = s.kinds()
 	j.offers, j.units = s.offers()
+	j.most = map[string]int{}
+	for i := range s.Cluster.Pools {
+		maps.Copy(j.most, s.most(&s.Cluster.Pools[i]))
+	}
 	j.base = s.Workload.Resource
 	if bases := sortedKeys(j.offers); j.base == "" && len(bases) == 1 {
 		j.base = bases[0]

@@ -300,11 +300,15 @@ func (s *Scenario) planRepartitions(nodes []plan.Node) []plan.Repartition {
 }
 
 // most returns the bounds of one request for each resource of which the plugin refuses more than one.
-func (s *Scenario) most(pool *Pool, out *plan.Pool) map[string]int {
+func (s *Scenario) most(pool *Pool) map[string]int {
 	sh := &pool.Sharing
+	shared := s.baseResource(pool)
+	if sh.Rename && sh.replicated() {
+		shared += sharedSuffix
+	}
 	switch {
 	case sh.Strategy == plan.SharingMPS, sh.Strategy == plan.SharingTimeSlicing && sh.FailRequestsGreaterThanOne:
-		return map[string]int{out.Resource: 1}
+		return map[string]int{shared: 1}
 	case sh.MIG == nil || !sh.FailRequestsGreaterThanOne:
 		return nil
 	}

@@ -112,12 +112,23 @@ func (s *Scenario) instanceOffers(pool *Pool, base string, o *offer, capacity ma
 	})
 }
 
-// slots fills in what a pod of a job asks of the device plugin for its n GPUs.
+// slots fills in what a pod of a job asks of the device plugin for its n GPUs, and keeps to what the plugin gives out
+// at once: a pod that asks for more would be bound and refused again and again.
 func (j *jobs) slots(pod *plan.Pod, t *traces.Job, n int, base string) {
 	if j.s.Workload.Request == RequestClaim {
 		j.claim(pod, t, n)
 		return
 	}
+	j.ask(pod, t, n, base)
+	if most, ok := j.most[pod.Resource]; ok && pod.Slots > most {
+		j.warn(WarnReplica, "jobs need more than one replica of a GPU, and the device plugin gives one to a pod; they get "+
+			"one", 1)
+		pod.GPUs = pod.GPUs * units.MilliGPU(most) / units.MilliGPU(pod.Slots)
+		pod.Slots = most
+	}
+}
+
+func (j *jobs) ask(pod *plan.Pod, t *traces.Job, n int, base string) {
 	if n == 0 {
 		return
 	}
@@ -146,13 +157,8 @@ func (j *jobs) slots(pod *plan.Pod, t *traces.Job, n int, base string) {
 	j.whole(pod, o, n, base)
 }
 
-// replicas gives the pod n replicas of GPUs, or as many as the device plugin gives out at once.
+// replicas gives the pod n replicas of GPUs.
 func (j *jobs) replicas(pod *plan.Pod, o *offer, n int) {
-	if n > 1 && o.one {
-		j.warn(WarnReplica, "jobs need more than one replica of a GPU, and the device plugin gives one to a pod; they get "+
-			"one", 1)
-		n = 1
-	}
 	pod.Resource, pod.Slots = o.shared, n
 	pod.GPUs = units.MilliGPU((int64(n)*1000 + int64(o.replicas) - 1) / int64(o.replicas))
 }
