@@ -18,6 +18,7 @@ func Panels() []Panel {
 		longestPanel(),
 		nodesPanel(),
 		domainsPanel(),
+		topologyPanel(),
 		migPanel(),
 		costPanel(),
 		poolsPanel(),

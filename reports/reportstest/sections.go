@@ -104,6 +104,7 @@ func domains(d *result.Data, p Params) {
 		}
 		d.Layers = append(d.Layers, l)
 	}
+	topology(d, p.PerNode)
 }
 
 // randomSections draws each of the sections: absent, empty or of any figures.
@@ -151,6 +152,9 @@ func randomSections(d *result.Data, r *rand.Rand) {
 			o.CapHours = o.UsedHours + amount(r)
 		}
 		d.Layers = append(d.Layers, layer)
+	}
+	if some() {
+		randomTopology(d, r)
 	}
 	for range r.IntN(3) {
 		s.Models = append(s.Models, result.Model{Name: "m"})
