@@ -5,7 +5,7 @@ OUT     ?= out/demo
 SEED    ?= 1
 LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build demo test race lint fmt exact fuzz bench golden update-golden verify clean
+.PHONY: help build demo test race lint fmt exact fuzz bench fgd golden update-golden verify clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 bench: ## the figures of the README, as ratios within one run
 	$(GO) test ./sim/bench -run '^$$' -bench . -benchtime 1x -timeout 180m
+
+SEEDS ?= 3
+fgd: ## the published fragmentation experiment, SEEDS runs of each policy and workload, into sim/policy/plugins/openb.md
+	ORRERY_FGD=$(SEEDS) $(GO) test ./sim/bench -run TestFGDGrid -timeout 180m -v
 
 golden: ## check that golden files are what the code writes
 	$(GO) test ./... -run 'Script|Golden'

@@ -17,6 +17,13 @@ func (s *Scenario) Plan() (*plan.Plan, plan.JobSource, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.Workload.TypicalPods != nil {
+		f, err := s.typicalPodsManifest()
+		if err != nil {
+			return nil, nil, err
+		}
+		p.Manifests = append(p.Manifests, f)
+	}
 	src, err := s.openTrace()
 	if err != nil {
 		return nil, nil, err
@@ -131,6 +138,9 @@ func (s *Scenario) planPool(pool *Pool) plan.Pool {
 		return out
 	}
 	out.Resource, out.SlotsPerGPU = gpu.Resource, pool.Sharing.Replicas
+	if pool.Sharing.Strategy == plan.SharingFraction {
+		out.Resource = plan.FractionResource
+	}
 	if pool.Sharing.Rename && pool.Sharing.replicated() {
 		out.Resource += sharedSuffix
 	}

@@ -36,6 +36,7 @@ func (s *Scenario) check() {
 	s.checkCluster()
 	s.checkTrace()
 	s.checkSharing()
+	s.checkFractions()
 	s.checkWorkload()
 	s.checkGangs()
 	s.checkTraining()

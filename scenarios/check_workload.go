@@ -98,6 +98,37 @@ func (s *Scenario) checkResources() {
 	}
 }
 
+// checkFractions holds that either all GPUs are shared by annotation and all jobs ask that way, or none.
+func (s *Scenario) checkFractions() {
+	p := s.doc.Problemf
+	annotate := s.Workload.Fractions == FractionsAnnotate
+	any := false
+	for i := range s.Cluster.Pools {
+		pool := &s.Cluster.Pools[i]
+		path := fmt.Sprintf("cluster.pools[%d].sharing", i)
+		fraction := pool.Sharing.Strategy == plan.SharingFraction
+		any = any || fraction
+		switch {
+		case pool.GPU == "":
+		case annotate && !fraction:
+			p(path, "%s: jobs ask by annotation (workload.fractions: annotate), which pool %q does not heed; "+
+				"write strategy: fraction", path, pool.Name)
+		case fraction && !annotate:
+			p(path, "%s: strategy fraction is for jobs that ask by annotation; add workload.fractions: annotate", path)
+		}
+	}
+	if annotate && !any {
+		p("workload.fractions", "workload.fractions: annotate needs a pool with sharing: {strategy: fraction}")
+	}
+	if t := s.Workload.TypicalPods; t != nil {
+		ns, name, ok := strings.Cut(t.ConfigMap, "/")
+		if !ok || !dnsNames.MatchString(ns) || !dnsNames.MatchString(name) {
+			p("workload.typicalPods.configMap", "workload.typicalPods.configMap: %q is not NAMESPACE/NAME; "+
+				"write e.g. kube-system/typical-pods", t.ConfigMap)
+		}
+	}
+}
+
 // baseResource is the extended resource of a pool's GPUs before renaming; "" without GPUs.
 func (s *Scenario) baseResource(pool *Pool) string {
 	if pool.GPU == "" {

@@ -62,6 +62,15 @@ type model struct {
 }
 
 func newJobs(s *Scenario, src traces.Source) (*jobs, error) {
+	j := s.mapper(src)
+	if s.Workload.Submit.Mode == SubmitSequential {
+		return j, j.readAll()
+	}
+	return j, nil
+}
+
+// mapper returns what maps jobs to pods, without reading any.
+func (s *Scenario) mapper(src traces.Source) *jobs {
 	j := &jobs{s: s, src: src, names: newNamer(podNameMax),
 		spaces:  newNamer(63, "default", "kube-system", "kube-public", "kube-node-lease"),
 		tenants: map[string]string{"": "default"}, models: map[string]model{}, counts: map[string]*plan.Warning{},
@@ -83,10 +92,7 @@ func newJobs(s *Scenario, src traces.Source) (*jobs, error) {
 		j.tol = append(j.tol, plan.Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect,
 			Seconds: t.Seconds})
 	}
-	if s.Workload.Submit.Mode == SubmitSequential {
-		return j, j.readAll()
-	}
-	return j, nil
+	return j
 }
 
 // Next implements plan.JobSource.
@@ -123,7 +129,7 @@ func (j *jobs) job(t *traces.Job) (plan.Job, error) {
 	}
 	base := j.base
 	if t.GPUs > 0 && len(t.GPUModels) > 0 && j.s.Workload.GPUModels == ModelsRequire &&
-		j.s.Workload.Request != RequestClaim {
+		j.s.Workload.Request != RequestClaim && j.s.Workload.Fractions != FractionsAnnotate {
 		base, job.Require = j.require(t.GPUModels)
 	}
 	var err error

@@ -24,7 +24,9 @@ type Entry struct {
 var entries = []Entry{
 	{Name: "demo"}, {Name: "quickstart-small"}, {Name: "overload"}, {Name: "preemption"}, {Name: "multi-profile"},
 	{Name: "gangs-off"}, {Name: "gangs-on"}, {Name: "timeslicing"}, {Name: "mmc"}, {Name: "idle-month"},
+	{Name: "fgd-small"},
 	{Name: "openb-fill", Needs: []string{"trace.file", "cluster.nodeList.file"}},
+	{Name: "openb-fgd", Needs: []string{"trace.file", "cluster.nodeList.file"}},
 	{Name: "philly-replay", Needs: []string{"trace.file"}},
 }
 

@@ -132,6 +132,11 @@ func (j *jobs) ask(pod *plan.Pod, t *traces.Job, n int, base string) {
 	if n == 0 {
 		return
 	}
+	if j.s.Workload.Fractions == FractionsAnnotate {
+		pod.Slots, pod.Fraction = n, j.fraction(t, n)
+		pod.GPUs = units.MilliGPU(n) * pod.Fraction.Milli
+		return
+	}
 	if rule := j.resourceRule(t); rule != nil {
 		pod.Resource, pod.Slots = rule.Resource, cmp.Or(rule.Count, n)
 		pod.GPUs = j.units[rule.Resource] * units.MilliGPU(pod.Slots)

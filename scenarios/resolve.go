@@ -147,6 +147,9 @@ func (s *Scenario) labelsOf(pool *Pool, divided *migPool) map[string]string {
 			}
 		}
 	}
+	if pool.Sharing.Strategy == plan.SharingFraction && pool.GPU != "" {
+		out[plan.FractionModelLabel] = pool.GPU
+	}
 	for key, value := range pool.Labels {
 		out[key] = value
 	}

@@ -17,7 +17,9 @@ import (
 type Sharing struct {
 	// none: whole GPUs. time-slicing: every GPU is offered as several replicas that take turns. mps: as several replicas
 	// that run at once, each with an equal part of memory and threads. mig: GPUs are divided into MIG instances.
-	Strategy string `yaml:"strategy" enum:"none|time-slicing|mps|mig"`
+	// fraction: pods ask for any part of a GPU by annotation, and a scheduler plugin such as GPUShare picks the GPUs (see
+	// workload.fractions: annotate).
+	Strategy string `yaml:"strategy" enum:"none|time-slicing|mps|mig|fraction"`
 	// Replicas of each GPU, with time-slicing or mps; at most 48 with mps.
 	Replicas int `yaml:"replicas" min:"1" max:"100"`
 	// Offer replicas as a resource of their own, nvidia.com/gpu.shared, as the NVIDIA device plugin's
@@ -220,6 +222,9 @@ func (s *Scenario) checkPoolSharing(path string, pool *Pool) {
 		}
 		p(path+".sharing.replicas", "%s.sharing.replicas: %d with strategy %s; %s", path, sh.Replicas, sh.Strategy,
 			instead)
+	case sh.Strategy == plan.SharingFraction && (sh.Rename || sh.FailRequestsGreaterThanOne):
+		p(path+".sharing", "%s.sharing: strategy fraction knows no replicas; remove rename and failRequestsGreaterThanOne",
+			path)
 	case sh.Strategy == plan.SharingNone && (sh.Rename || sh.FailRequestsGreaterThanOne):
 		field := "rename"
 		if !sh.Rename {

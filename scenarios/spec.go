@@ -252,8 +252,12 @@ type Workload struct {
 	Request string `yaml:"request" enum:"resource|claim"`
 	// Jobs that ask for a part of a GPU. whole: they get whole GPUs. time-slice: they get as many replicas of a
 	// time-sliced GPU, or of one under MPS, as cover their share, rounded up. mig: they get a MIG instance of the smallest
-	// profile offered whose part of the compute slices covers their share.
-	Fractions string `yaml:"fractions" enum:"whole|time-slice|mig"`
+	// profile offered whose part of the compute slices covers their share. annotate: all jobs ask for their GPUs, whole
+	// ones or parts, by annotation (alibabacloud.com/gpu-count, gpu-milli and gpu-card-model), for pools with sharing
+	// fraction.
+	Fractions string `yaml:"fractions" enum:"whole|time-slice|mig|annotate"`
+	// Publish the pods typical of the trace in the cluster, for scheduler plugins that want to know them. Absent: not.
+	TypicalPods *TypicalPods `yaml:"typicalPods,omitempty"`
 	// Rules that give jobs an extended resource in place of their GPUs; the first that matches counts.
 	Resources []ResourceRule `yaml:"resources,omitempty"`
 	// Extended resource of jobs that name no GPU model. Empty: the only one that the pools offer.
@@ -306,6 +310,19 @@ func (w *Workload) SetDefaults() {
 	}
 	w.Gangs.SetDefaults()
 }
+
+// TypicalPods is a list of the most frequent pods of the trace, in a ConfigMap, as an operator would keep it from the
+// cluster's past.
+type TypicalPods struct {
+	// Name of the ConfigMap, NAMESPACE/NAME. Its key typical-pods.yaml is a list of {cpuMilli, gpus, gpuMilli, models,
+	// count}.
+	ConfigMap string `yaml:"configMap" required:"true"`
+	// The most frequent kinds of pods are listed until they cover this part of all pods.
+	Coverage float64 `yaml:"coverage" min:"0.01" max:"1"`
+}
+
+// SetDefaults covers what the published fragmentation experiment covers (Weng et al., USENIX ATC 2023).
+func (t *TypicalPods) SetDefaults() { t.Coverage = 0.95 }
 
 // SchedulerRule gives the jobs it matches a scheduler profile. Without tenant and class it matches all.
 type SchedulerRule struct {
@@ -436,6 +453,7 @@ const (
 	FractionsWhole      = "whole"
 	FractionsTimeSlice  = "time-slice"
 	FractionsMIG        = "mig"
+	FractionsAnnotate   = "annotate"
 	ModelsRequire       = "require"
 	ModelsIgnore        = "ignore"
 	NamespaceSingle     = "single"

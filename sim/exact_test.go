@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"orrery/sim"
@@ -44,11 +45,41 @@ func TestExactScenarios(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) { same(t, tc.name, append(tc.sets, "journal.api=true")...) })
 	}
+	for _, policy := range []string{"FGD", "Random"} {
+		t.Run(policy, func(t *testing.T) {
+			same(t, "fgd-small", "scheduler.config={name: policy.yaml, text: "+strconv.Quote(policyConfig(policy))+"}",
+				"trace.generate.jobs=200", "workload.submit.fillTo=0", "workload.submit.mode=trace",
+				"workload.submit.dropUnschedulable=false", "workload.submit.shuffle=false", "cluster.pools.eight.nodes=6",
+				"cluster.pools.two.nodes=8")
+		})
+	}
 	t.Run("gangs", func(t *testing.T) { same(t, gangs()) })
 	t.Run("ties", func(t *testing.T) { same(t, ties, "trace.generate.jobs=120") })
 	t.Run("few tokens", func(t *testing.T) {
 		same(t, "preemption", "trace.generate.span=6h", "scheduler.config={name: slow.yaml, text: "+slowClient+"}")
 	})
+}
+
+// policyConfig is a scheduler configuration with a compiled-in policy and ties that are drawn anew for every pod.
+func policyConfig(policy string) string {
+	pre, args := "", ""
+	if policy == "FGD" || policy == "Random" {
+		pre = "    preFilter: {enabled: [{name: " + policy + "}]}\n"
+	}
+	if policy == "FGD" {
+		args = "  - {name: FGD, args: {typicalPodsConfigMap: kube-system/typical-pods}}\n"
+	}
+	return `apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- schedulerName: default-scheduler
+  plugins:
+    multiPoint: {enabled: [{name: GPUShare}]}
+` + pre + `    score:
+      enabled: [{name: ` + policy + `, weight: 10000}, {name: NodeRankHigh, weight: 100}, {name: NodeRankLow}]
+  pluginConfig:
+  - {name: NodeRankHigh, args: {per: pod}}
+` + args
 }
 
 // TestExactPlans compares the journals of random plans.

@@ -14,6 +14,7 @@ import (
 	"orrery/sim/engine"
 	"orrery/sim/journal"
 	"orrery/sim/kube"
+	"orrery/sim/kube/gpushare"
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/units"
@@ -35,6 +36,9 @@ func (c *cluster) CreatePod(p *workload.Pod) error {
 	}
 	if p.Group != nil {
 		params.Group = p.Group.Name
+	}
+	if f := p.Spec.Fraction; f != nil {
+		params.Annotations = gpushare.Request{GPUs: f.GPUs, Milli: f.Milli, Models: f.Models}.Annotations()
 	}
 	for _, r := range j.Require {
 		params.Require = append(params.Require, kube.Requirement{Key: r.Key, Values: r.Values})
@@ -170,6 +174,10 @@ func (c *cluster) measure(pod *corev1.Pod, r *journal.PodCreate) {
 	r.CPUMilli, r.MemoryMiB = requests.Cpu().MilliValue(), requests.Memory().Value()>>20
 	if r.Slots = c.claimSlots(pod); r.Slots > 0 {
 		r.GPUs = units.MilliGPU(r.Slots) * units.GPU // of partitions an upper bound: which, the claims' expressions say
+		return
+	}
+	if f, err := gpushare.Parse(pod.Annotations); err == nil && f.GPUs > 0 {
+		r.Slots, r.GPUs = f.GPUs, f.Total()
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(requests)) {

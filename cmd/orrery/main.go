@@ -113,8 +113,8 @@ Exit codes: 0 done · 1 failed · 2 bad usage or input · 3 an expectation of th
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(), newTrace(), newScenario(), newReport(), newExplain(), newExport(), newTopology(),
-		newCatalog(), newVersion())
+	root.AddCommand(newRun(), newTrace(), newScenario(), newPolicy(), newReport(), newExplain(), newExport(),
+		newTopology(), newCatalog(), newVersion())
 	markUsage(root)
 	return root
 }

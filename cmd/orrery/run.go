@@ -254,20 +254,24 @@ func classify(err error) error {
 func missed(d *result.Data) error {
 	var m []string
 	for _, e := range d.Summary.Expectations {
-		if e.Met {
-			continue
+		if !e.Met {
+			m = append(m, bound(e))
 		}
-		var bounds []string
-		if e.Min != nil {
-			bounds = append(bounds, fmt.Sprintf("at least %g", *e.Min))
-		}
-		if e.Max != nil {
-			bounds = append(bounds, fmt.Sprintf("at most %g", *e.Max))
-		}
-		m = append(m, fmt.Sprintf("%s = %g, expected %s", e.Path, e.Value, strings.Join(bounds, " and ")))
 	}
 	if m == nil {
 		return nil
 	}
 	return missedError{m}
+}
+
+// bound writes an expectation with what came out.
+func bound(e result.Expectation) string {
+	var want []string
+	if e.Min != nil {
+		want = append(want, fmt.Sprintf("at least %g", *e.Min))
+	}
+	if e.Max != nil {
+		want = append(want, fmt.Sprintf("at most %g", *e.Max))
+	}
+	return fmt.Sprintf("%s = %g, expected %s", e.Path, e.Value, strings.Join(want, " and "))
 }

@@ -22,7 +22,7 @@ import (
 const liveControlPlane = 15 * time.Millisecond
 
 // program builds the program once and returns its path.
-func program(b *testing.B) string {
+func program(b testing.TB) string {
 	b.Helper()
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("orrery-bench-%d", os.Getpid()))
 	if _, err := os.Stat(path); err == nil {
@@ -156,7 +156,7 @@ func BenchmarkMillionJobs(b *testing.B) {
 }
 
 // shared returns a file of the public traces that developers keep beside the repository.
-func shared(b *testing.B, path string) string {
+func shared(b testing.TB, path string) string {
 	b.Helper()
 	root := os.Getenv("ORRERY_SHARED")
 	if root == "" {

@@ -243,7 +243,7 @@ func (c *Controller) admit(o *object, pod *corev1.Pod) bool {
 	delete(c.unclaimed, o)
 	s := &podState{node: pod.Spec.NodeName, at: n, requests: c.requestsOf(pod)}
 	o.pod = s
-	slots, err := c.allocate(n, s, owner(pod), got.slots)
+	slots, err := c.allocate(n, s, pod, got.slots)
 	var no *refusal
 	if errors.As(err, &no) {
 		s.rejected, s.reason, s.message = true, no.reason, no.message
@@ -268,9 +268,17 @@ func (r *refusal) Error() string { return r.reason + ": " + r.message }
 
 // allocate takes the pod's devices, if the node has them and everything else the pod asks for. The words are those of
 // kubernetes v1.37.2: cm/devicemanager/manager.go, cm/admission/errors.go and lifecycle/predicate.go.
-// Devices of claims are given by the scheduler.
-func (c *Controller) allocate(n *nodeState, s *podState, owner string, claimed []journal.Slot) ([]journal.Slot, error) {
-	slots, err := c.take(s, owner, claimed)
+// Devices of claims are given by the scheduler, and so are GPUs that it wrote into the pod's annotations.
+func (c *Controller) allocate(n *nodeState, s *podState, pod *corev1.Pod, given []journal.Slot) (
+	[]journal.Slot, error) {
+	owner := owner(pod)
+	written, err := c.written(s, pod)
+	if err != nil {
+		return nil, &refusal{ReasonUnexpectedAdmission, "Allocate failed due to " + err.Error() +
+			", which is unexpected"}
+	}
+	given = append(slices.Clip(given), written...)
+	slots, err := c.take(s, owner, given)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +292,7 @@ func (c *Controller) allocate(n *nodeState, s *podState, owner string, claimed [
 		}
 		s.devices, slots = true, got
 	}
-	if len(devices) > 1 || len(devices) > 0 && len(claimed) > 0 {
+	if len(devices) > 1 || len(devices) > 0 && len(given) > 0 {
 		_, slots, _ = c.p.Fleet.Holding(owner)
 	}
 	if r := n.lacks(s.requests, devices); r != "" {

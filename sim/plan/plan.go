@@ -75,7 +75,7 @@ type Pool struct {
 	// Resource is the extended resource nodes offer (e.g. nvidia.com/gpu, or nvidia.com/gpu.shared when a shared
 	// resource is renamed); "" without GPUs. A node's allocatable amount is GPUsPerNode × SlotsPerGPU.
 	Resource    string
-	Sharing     string // SharingNone, SharingTimeSlicing, SharingMPS or SharingMIG
+	Sharing     string // SharingNone, SharingTimeSlicing, SharingMPS, SharingMIG or SharingFraction
 	SlotsPerGPU int    // 1 = whole GPUs; n = n replicas of each by time-slicing or MPS; 0 without GPUs
 	// Slots gives single GPUs, by index, another division: into MIG instances. An empty one is a GPU in MIG mode that
 	// has none.
@@ -230,8 +230,10 @@ type Requirement struct {
 type Pod struct {
 	CPUMilli  int64
 	MemoryMiB int64
-	Resource  string // extended resource; "" when Slots is 0
-	Slots     int    // units of Resource: whole GPUs, replicas, or MIG instances
+	Resource  string // extended resource; "" when Slots is 0, and with a Fraction
+	Slots     int    // units of Resource: whole GPUs, replicas, or MIG instances; of Fraction: devices
+	// Fraction is what the pod asks for by annotation, in place of a Resource; nil = it does not.
+	Fraction *Fraction
 	// GPUs is the physical capacity the slots stand for: Slots × 1000 ÷ slots per GPU, rounded up; of MIG instances
 	// Slots × the instance's part of the GPU's compute slices. With claims it is that of the first alternatives.
 	GPUs units.MilliGPU
