@@ -41,7 +41,7 @@ type TrainingWork struct {
 	MinGPUs int `yaml:"minGPUs" min:"0" max:"1000000"`
 	// Most GPUs of a job the rule is for. 0: any number.
 	MaxGPUs int `yaml:"maxGPUs" min:"0" max:"1000000"`
-	// Part of the step that a well placed job of several nodes waits for communication: low 8 %, medium 20 %, high 40 %
+	// Part of the step that a well placed job of four nodes waits for communication: low 8 %, medium 20 %, high 40 %
 	// (see "Training speed" below). none: the placement does not matter, only the GPU does.
 	Intensity string `yaml:"intensity" enum:"|none|low|medium|high"`
 	// The same part as a number.

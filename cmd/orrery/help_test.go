@@ -76,7 +76,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 		switch sub := strings.Fields(c.CommandPath() + " x")[1]; {
-		case sub == "version", sub == "catalog" && !strings.Contains(line, "mine.yaml"), sub == "export" && strings.Contains(line, " demo"),
+		case sub == "version", sub == "model", sub == "catalog" && !strings.Contains(line, "mine.yaml"), sub == "export" && strings.Contains(line, " demo"),
 			sub == "scenario" && !strings.Contains(line, "my.yaml"), strings.HasSuffix(line, "trace formats"),
 			strings.Contains(line, "scenario show"):
 			ran++
@@ -169,4 +169,24 @@ func TestTraceVerbs(t *testing.T) {
 	if text := must(t, "version"); !strings.Contains(text, "k8s.io/kubernetes") {
 		t.Errorf("version: %q", text)
 	}
+}
+
+// TestModelVerbs shows cards with their errors and validation, neural networks, and suggests names.
+func TestModelVerbs(t *testing.T) {
+	list := must(t, "model", "list")
+	for _, want := range []string{"training", "collective", "storage", "sharing", "llama-3-70b", "deepseek-v3"} {
+		if !strings.Contains(list, want) {
+			t.Errorf("model list lacks %s", want)
+		}
+	}
+	card := must(t, "model", "show", "training")
+	for _, want := range []string{"Formula", "Calibration", "held out: mean absolute error", "| T16 | llama-3-405b |"} {
+		if !strings.Contains(card, want) {
+			t.Errorf("model show training lacks %q", want)
+		}
+	}
+	if got := must(t, "model", "show", "LLAMA-3-70B"); !strings.Contains(got, "80 layers") {
+		t.Errorf("model show says %q", got)
+	}
+	refuses(t, exitUsage, []string{"did you mean", "llama-3-70b"}, "model", "show", "llama-3-70")
 }

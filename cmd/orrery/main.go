@@ -114,7 +114,7 @@ Exit codes: 0 done · 1 failed · 2 bad usage or input · 3 an expectation of th
 		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
 	})
 	root.AddCommand(newRun(), newTrace(), newScenario(), newPolicy(), newReport(), newExplain(), newExport(),
-		newTopology(), newCatalog(), newVersion())
+		newTopology(), newCatalog(), newModel(), newVersion())
 	markUsage(root)
 	return root
 }

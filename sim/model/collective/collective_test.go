@@ -94,6 +94,15 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
+// TestSecondSystem compares with the one measurement between nodes that the efficiencies do not come from: H200, 4 nodes
+// (AWS p5en), 4 GiB, 365 GB/s.
+func TestSecondSystem(t *testing.T) {
+	got := volume(AllReduce, 32) * 4 * gib / Time(AllReduce, 4*gib, Group{Link: h200, Ranks: 32, Domains: 4, Least: 8}) / 1e9
+	if math.Abs(got/365-1) > 0.05 {
+		t.Errorf("bus bandwidth %.4g GB/s, published 365", got)
+	}
+}
+
 // TestLeavingTheNode holds the published slow-downs of 4 nodes against one.
 func TestLeavingTheNode(t *testing.T) {
 	one, four := Group{Link: b200, Ranks: 8, Domains: 1, Least: 8}, Group{Link: b200, Ranks: 32, Domains: 4, Least: 8}
