@@ -57,8 +57,8 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 		Stages: planFiles(s.Stages), Manifests: planFiles(s.Manifests),
 		Pods:       s.podPolicy(),
 		Pricing:    s.planPricing(),
-		JournalAPI: s.Journal.API,
-		Resolved:   resolved,
+		JournalAPI: s.Journal.API, JobController: s.planJobController(),
+		Resolved: resolved,
 	}
 	if len(s.Scheduler.FeatureGates) == 0 {
 		p.Scheduler.FeatureGates = nil

@@ -40,6 +40,7 @@ func (s *Scenario) check() {
 	s.checkWorkload()
 	s.checkGangs()
 	s.checkTraining()
+	s.checkJobObjects()
 	s.checkSubmit()
 	s.checkProfiles()
 	s.checkPriorities()

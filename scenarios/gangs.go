@@ -22,7 +22,7 @@ type Gangs struct {
 	// What preemption may take. single: one member. all: the whole gang or nothing.
 	Disruption string `yaml:"disruption" enum:"single|all"`
 	// What becomes of the others when a member is lost. wait: they keep their nodes until its replacement runs. restart:
-	// all are deleted and the gang queues again. Default: wait, with disruption: all restart.
+	// all are deleted and the gang queues again. Default: wait, with disruption: all restart, but with as: job wait.
 	OnLoss string `yaml:"onLoss" enum:"|wait|restart"`
 	// Rules that treat jobs otherwise; the first that matches counts. What it does not say is as above.
 	Rules []GangRule `yaml:"rules"`
@@ -132,7 +132,7 @@ func (s *Scenario) checkGangs() {
 	g := &s.Workload.Gangs
 	g.each(func(path string, q Gangs) {
 		said := s.doc.Has(path+".disruption") || s.doc.Has(path+".onLoss")
-		if said && q.Disruption == disruptAll && q.OnLoss == plan.LossWait {
+		if said && s.Workload.As != plan.AsJob && q.Disruption == disruptAll && q.OnLoss == plan.LossWait {
 			p(path, "%s: with disruption: all the scheduler takes the whole gang, so that nobody is left to wait; "+
 				"write onLoss: restart, or leave it out", path)
 		}
@@ -183,7 +183,13 @@ func (s *Scenario) completeGangs() {
 		}
 		s.Scheduler.FeatureGates[gate] = true
 	}
-	if g := &s.Workload.Gangs; g.Policy != plan.GangsNone || len(g.Rules) > 0 {
+	asJob := s.Workload.As == plan.AsJob
+	if _, said := s.Scheduler.FeatureGates[gateJobGangs]; asJob && len(needs) > 0 && !said {
+		s.Scheduler.FeatureGates[gateJobGangs] = true
+	}
+	if g := &s.Workload.Gangs; asJob && g.Policy != plan.GangsNone {
+		g.OnLoss = plan.LossWait
+	} else if g.Policy != plan.GangsNone || len(g.Rules) > 0 {
 		g.OnLoss = g.lost()
 	}
 }
@@ -201,7 +207,11 @@ func (j *jobs) gang(t *traces.Job, pods int) *plan.Gang {
 		return nil
 	}
 	key, _ := j.s.topologyKey(g.Topology.Required)
-	return &plan.Gang{Min: pods, TopologyKey: key, DisruptAll: g.Disruption == disruptAll, OnLoss: g.lost()}
+	lost := g.lost()
+	if j.s.Workload.As == plan.AsJob {
+		lost = plan.LossWait // the Job controller replaces the pods that are lost
+	}
+	return &plan.Gang{Min: pods, TopologyKey: key, DisruptAll: g.Disruption == disruptAll, OnLoss: lost}
 }
 
 func (r *GangRule) matches(t *traces.Job) bool {

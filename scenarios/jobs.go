@@ -136,6 +136,9 @@ func (j *jobs) job(t *traces.Job) (plan.Job, error) {
 	job.Pods, err = j.pods(t, base)
 	job.Gang = j.gang(t, len(job.Pods))
 	job.Training = j.training(t, job.Pods)
+	if err == nil {
+		job.Batch = j.batch(&job)
+	}
 	return job, err
 }
 

@@ -282,6 +282,11 @@ type Workload struct {
 	Restart Restart `yaml:"restart"`
 	// each: every pod works from its own start. together: a job's work begins when all its pods run.
 	Start string `yaml:"start" enum:"each|together"`
+	// What a job of the trace becomes. pods: plain pods. job: an Indexed Job object (batch/v1), whose pods the upstream
+	// Job controller makes, replaces and counts.
+	As string `yaml:"as" enum:"pods|job"`
+	// Job objects, with as: job.
+	Job JobObjects `yaml:"job"`
 	// Which jobs are placed as a whole.
 	Gangs Gangs `yaml:"gangs"`
 	// How fast jobs run from where they landed. Absent: as fast as the trace says, wherever that is.
@@ -308,6 +313,8 @@ func (w *Workload) SetDefaults() {
 		// containers stop earlier, so it is the worst case.
 		TerminationGraceSeconds: 30,
 	}
+	w.As = plan.AsPods
+	w.Job.SetDefaults()
 	w.Gangs.SetDefaults()
 }
 

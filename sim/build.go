@@ -72,7 +72,7 @@ func (c *cluster) podEnded(pod *corev1.Pod, phase, reason string) {
 	key := podKey(pod)
 	c.record(journal.PodEnd{Pod: key, Phase: phase, Reason: reason})
 	p := c.jobs.Lookup(key)
-	if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodRunning {
+	if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodRunning && (p == nil || !p.Managed()) {
 		// Finished pods leave the API at once, as with a Job's ttlSecondsAfterFinished of 0: what is live stays small.
 		c.engine.After(0, engine.PhaseRelease, "clean up "+key, func() { c.remove(pod) })
 	}
@@ -170,7 +170,10 @@ func (c *cluster) buildManifests() error {
 		_, isBudget := m.object.(*policyv1.PodDisruptionBudget)
 		budgets = budgets || isBudget
 	}
-	if err := createManifests(c.store, c.parts.manifests, c.namespace); err != nil || !budgets {
+	if err := c.buildJobController(); err != nil {
+		return err
+	}
+	if err := createManifests(c.store, c.parts.manifests, c.namespace, c.submitGiven); err != nil || !budgets {
 		return err
 	}
 	var err error

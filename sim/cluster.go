@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +19,7 @@ import (
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
+	"orrery/sim/policy/jobcontroller"
 	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/policy/resourceclaim"
 	"orrery/sim/rng"
@@ -38,8 +40,13 @@ type cluster struct {
 	kubelet   *kwok.Controller
 	scheduler *kubescheduler.Scheduler
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
-	jobs      *workload.Tracker
-	pace      *pace // nil when work always goes as fast as the trace says
+
+	jobController *jobcontroller.Controller // nil without Job objects
+	given         map[string]*batchv1.Job   // by job: Jobs of the user's manifests
+	refused       error                     // why the API refused the latest of them
+
+	jobs *workload.Tracker
+	pace *pace // nil when work always goes as fast as the trace says
 	// claimController is nil in runs without dynamic resource allocation.
 	claimController *resourceclaim.Controller
 	templates       claimTemplates
@@ -109,7 +116,7 @@ func (c *cluster) build() error {
 	if err != nil {
 		return err
 	}
-	params := workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods, Groups: c,
+	params := workload.Params{Engine: c.engine, Cluster: c, Record: c.record, Pods: c.plan.Pods, Groups: c, Controllers: c,
 		Describe: c.describe}
 	if pace != nil {
 		c.pace, params.Physics = pace, pace
@@ -228,6 +235,9 @@ func (c *cluster) close() {
 	if c.budgets != nil {
 		c.budgets.Close()
 	}
+	if c.jobController != nil {
+		c.jobController.Close()
+	}
 	if c.claimController != nil {
 		c.claimController.Close()
 	}
@@ -251,6 +261,9 @@ func (c *cluster) committed(k kube.Commit) {
 		c.podCommitted(k, old, pod)
 	} else {
 		c.touch()
+	}
+	if job, ok := k.New.(*batchv1.Job); ok {
+		c.jobCommitted(k, job)
 	}
 	if k.Verb != kube.VerbDelete && c.kubelet != nil {
 		c.kubelet.OnCommit(k.Verb, k.Old, k.New)

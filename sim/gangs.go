@@ -14,10 +14,12 @@ import (
 var podGroupsResource = schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups")
 
 // CreateGroup makes the PodGroup object of a gang.
-func (c *cluster) CreateGroup(g *workload.Group) error {
+func (c *cluster) CreateGroup(g *workload.Group) error { return c.createGroup(g) }
+
+func (c *cluster) createGroup(g *workload.Group, owners ...metav1.OwnerReference) error {
 	gang := g.Job.Gang
 	pg := &schedulingv1beta1.PodGroup{ObjectMeta: metav1.ObjectMeta{Namespace: g.Job.Namespace, Name: g.Name,
-		Labels: podLabels(g.Job)}}
+		Labels: podLabels(g.Job), OwnerReferences: owners}}
 	pg.Spec.SchedulingPolicy.Gang = &schedulingv1beta1.GangSchedulingPolicy{MinCount: int32(g.Min)}
 	pg.Spec.PriorityClassName = g.Job.PriorityClass
 	if gang.TopologyKey != "" {

@@ -77,6 +77,8 @@ func story(t *testing.T, d *datadriven.TestData) (*plan.Plan, []plan.Job) {
 			p.Horizon = span(t, a.Vals[0])
 		case "restart":
 			p.Pods.Restart = a.Vals[0]
+		case "job":
+			p.JobController = &plan.JobController{QPS: 20, Burst: 30}
 		case "gangs":
 			p.Scheduler.FeatureGates = map[string]bool{"GenericWorkload": true}
 		case "pdb":
@@ -94,6 +96,9 @@ func story(t *testing.T, d *datadriven.TestData) (*plan.Plan, []plan.Job) {
 		jobs = append(jobs, parseJob(t, line, p.Pools[0].SlotsPerGPU))
 	}
 	for i := range jobs {
+		if d.HasArg("job") {
+			jobs[i].Batch = &plan.Batch{Name: jobs[i].Name, IgnoreDisruption: p.Pods.Restart == plan.RestartAlways}
+		}
 		if n := len(jobs[i].Pods); n > 1 && d.HasArg("gangs") {
 			jobs[i].Gang = &plan.Gang{Min: n, OnLoss: plan.LossWait}
 			var how string

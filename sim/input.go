@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,7 @@ import (
 
 	"orrery/sim/kube"
 	"orrery/sim/plan"
+	"orrery/sim/units"
 )
 
 // InputError is a mistake in the user's input that only shows when it is used: a manifest that the API refuses, a job
@@ -25,21 +27,46 @@ func (e *InputError) Unwrap() error { return e.Err }
 // manifest is one of the user's objects.
 type manifest struct {
 	object runtime.Object
-	at     string // file:line, for messages
+	at     string         // file:line, for messages
+	run    units.Duration // length of a Job's work; < 0 = it has no end
 }
+
+// annotationRun says, on a Job of the user's manifests, how long the work of each of its pods takes. It is physics: it
+// is taken off the object, so that no controller sees it.
+const annotationRun = "orrery.dev/run"
 
 // readManifests decodes a manifest file.
 func readManifests(f plan.File) ([]manifest, error) {
 	objects, err := kube.DecodeManifests(f.Name, f.Data)
 	var out []manifest
+	errs := []error{err}
 	for _, obj := range objects {
-		m := manifest{obj, fmt.Sprintf("%s:%d", f.Name, lineOf(f.Data, obj))}
+		m := manifest{object: obj, at: fmt.Sprintf("%s:%d", f.Name, lineOf(f.Data, obj)), run: -1}
 		if why := unsupportedClaim(obj); why != "" {
-			err = errors.Join(err, fmt.Errorf("%s: %s", m.at, why))
+			errs = append(errs, fmt.Errorf("%s: %s", m.at, why))
+		}
+		if job, ok := obj.(*batchv1.Job); ok {
+			errs = append(errs, m.takeRun(job))
 		}
 		out = append(out, m)
 	}
-	return out, err
+	return out, errors.Join(errs...)
+}
+
+// takeRun reads and removes the length of a Job's work.
+func (m *manifest) takeRun(job *batchv1.Job) error {
+	text, ok := job.Annotations[annotationRun]
+	if !ok {
+		return nil
+	}
+	delete(job.Annotations, annotationRun)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d%units.Tick != 0 {
+		return fmt.Errorf("%s: annotation %s: %q is not a duration in whole microseconds; write it like 90s or 2h30m",
+			m.at, annotationRun, text)
+	}
+	m.run = d
+	return nil
 }
 
 // lineOf returns the line of a file that names the object: the "name:" in a document of its kind, else the first line.
@@ -77,8 +104,10 @@ func lineOf(text []byte, obj runtime.Object) int {
 }
 
 // createManifests creates the user's objects in order, as kubectl would: what names no namespace goes to "default", and
-// namespace is called for each one that is used. All refusals are reported at once.
-func createManifests(store *kube.Store, list []manifest, namespace func(name string)) error {
+// namespace is called for each one that is used. Jobs are handed to submit, if there is one. All refusals are reported at
+// once.
+func createManifests(store *kube.Store, list []manifest, namespace func(name string),
+	submit func(*batchv1.Job, units.Duration) error) error {
 	var errs []error
 	for _, m := range list {
 		if o, ok := m.object.(metav1.Object); ok {
@@ -94,7 +123,13 @@ func createManifests(store *kube.Store, list []manifest, namespace func(name str
 			}
 			namespace(o.GetNamespace())
 		}
-		if _, err := store.Create(m.object); err != nil {
+		var err error
+		if job, ok := m.object.(*batchv1.Job); ok && submit != nil {
+			err = submit(job, m.run)
+		} else {
+			_, err = store.Create(m.object)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: the API refuses it: %w", m.at, err))
 		}
 	}
@@ -118,5 +153,5 @@ func admit(list []manifest, epoch time.Time) error {
 			// Refused when it is there already, or when the name is bad, which the object's own refusal says.
 			_, _ = store.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		}
-	})
+	}, nil)
 }

@@ -28,16 +28,27 @@ func podKey(p *corev1.Pod) string { return p.Namespace + "/" + p.Name }
 // CreatePod makes the pod object of a job's pod.
 func (c *cluster) CreatePod(p *workload.Pod) error {
 	j := p.Job
-	params := kube.PodParams{
-		Namespace: j.Namespace, Name: p.Name, SchedulerName: j.SchedulerName, PriorityClassName: j.PriorityClass,
-		Labels:   podLabels(j),
-		CPUMilli: p.Spec.CPUMilli, MemoryMiB: p.Spec.MemoryMiB, Resource: p.Spec.Resource, Count: int64(p.Spec.Slots),
-		TerminationGracePeriodSeconds: int64((c.plan.Pods.TerminationGrace + time.Second - 1) / time.Second),
-	}
+	params := c.podParams(j, p.Name, p.Spec)
 	if p.Group != nil {
 		params.Group = p.Group.Name
 	}
-	if f := p.Spec.Fraction; f != nil {
+	var err error
+	if params.Claims, err = c.claims(j.Namespace, p.Spec.Claims); err != nil {
+		return err
+	}
+	_, err = c.store.Create(kube.NewPod(params))
+	return err
+}
+
+// podParams are what the pods of a job have in common, and what one of them asks for.
+func (c *cluster) podParams(j *plan.Job, name string, pod plan.Pod) kube.PodParams {
+	params := kube.PodParams{
+		Namespace: j.Namespace, Name: name, SchedulerName: j.SchedulerName, PriorityClassName: j.PriorityClass,
+		Labels:   podLabels(j),
+		CPUMilli: pod.CPUMilli, MemoryMiB: pod.MemoryMiB, Resource: pod.Resource, Count: int64(pod.Slots),
+		TerminationGracePeriodSeconds: int64((c.plan.Pods.TerminationGrace + time.Second - 1) / time.Second),
+	}
+	if f := pod.Fraction; f != nil {
 		params.Annotations = gpushare.Request{GPUs: f.GPUs, Milli: f.Milli, Models: f.Models}.Annotations()
 	}
 	for _, r := range j.Require {
@@ -47,12 +58,7 @@ func (c *cluster) CreatePod(p *workload.Pod) error {
 		params.Tolerations = append(params.Tolerations, corev1.Toleration{Key: t.Key, Value: t.Value,
 			Operator: corev1.TolerationOperator(t.Operator), Effect: corev1.TaintEffect(t.Effect), TolerationSeconds: t.Seconds})
 	}
-	var err error
-	if params.Claims, err = c.claims(j.Namespace, p.Spec.Claims); err != nil {
-		return err
-	}
-	_, err = c.store.Create(kube.NewPod(params))
-	return err
+	return params
 }
 
 // podLabels are what selectors (of budgets, quotas, affinities) can tell pods apart by. Text of the trace that is no
@@ -117,6 +123,9 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 	p := c.jobs.Lookup(key)
 	switch {
 	case k.Verb == kube.VerbCreate:
+		if p == nil {
+			p = c.adopt(pod)
+		}
 		c.recordCreate(key, pod, p)
 		c.touch()
 	case k.Verb == kube.VerbDelete:

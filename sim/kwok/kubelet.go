@@ -165,6 +165,7 @@ func (c *Controller) follow(o *object, pod *corev1.Pod) {
 		c.end(o, pod, string(pod.Status.Phase), endReason(pod))
 	case pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0:
 		c.stopped(o, pod) // only finalizers hold the object
+		c.p.Clock.At(c.p.Clock.Now(), engine.PhaseRelease, "pod-stopped", func() { c.sayStopped(o) })
 	}
 }
 
@@ -423,6 +424,21 @@ func (c *Controller) reject(o *object) {
 	p.Status.Message = "Pod was rejected: " + o.pod.message
 	if _, err := c.p.API.Update(&p, "status"); err != nil && !apierrors.IsNotFound(err) {
 		c.warn("kwok-kubelet", "rejecting pod %s: %v", owner(pod), err)
+	}
+}
+
+// sayStopped writes the phase of a pod that was deleted and has stopped, for who holds its object by a finalizer, as the
+// real kubelet does (kubernetes v1.37.2, pkg/kubelet/kubelet_pods.go, generateAPIPodStatus: a terminal phase for every
+// pod whose containers have stopped).
+func (c *Controller) sayStopped(o *object) {
+	pod := o.obj.(*corev1.Pod)
+	if c.objects[o.key] != o || terminal(pod.Status.Phase) {
+		return
+	}
+	p := *pod
+	p.Status.Phase = corev1.PodFailed
+	if _, err := c.p.API.Update(&p, "status"); err != nil && !apierrors.IsNotFound(err) {
+		c.warn("kwok-kubelet", "pod %s has stopped: %v", owner(pod), err)
 	}
 }
 

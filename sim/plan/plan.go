@@ -35,7 +35,9 @@ type Plan struct {
 	// Repartitions are changes of how GPUs are divided, by time.
 	Repartitions []Repartition
 	Pods         Pods
-	Pricing      Pricing
+	// JobController is nil when no job of the trace is a Job object.
+	JobController *JobController
+	Pricing       Pricing
 	// JournalAPI asks for a journal record of every committed write of the in-memory API.
 	JournalAPI bool
 	Expect     []Bound
@@ -214,8 +216,9 @@ type Job struct {
 	Tolerations   []Toleration
 	// Require are node label requirements; a pod fits a node only when all hold (required node affinity, one term).
 	Require []Requirement
-	Pods    []Pod // at least one
-	Gang    *Gang // the pods are placed together; nil = each alone
+	Pods    []Pod  // at least one
+	Gang    *Gang  // the pods are placed together; nil = each alone
+	Batch   *Batch // the job is a Job object of the API; nil = plain pods
 	// Training says what the job computes, for its speed; nil = it always runs as fast as the trace says.
 	Training *Training
 }

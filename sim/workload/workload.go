@@ -66,6 +66,8 @@ type Params struct {
 	Describe func(*plan.Job, *journal.JobSubmit)
 	// Groups takes the groups of gangs. It is asked for jobs with a gang only.
 	Groups Groups
+	// Controllers takes jobs that are objects of the API. It is asked for those only.
+	Controllers Controllers
 }
 
 // Tracker holds all live jobs. Finished ones leave no trace in memory.
@@ -73,6 +75,8 @@ type Tracker struct {
 	p    Params
 	pods map[string]*Pod // live incarnations by key
 	jobs int
+
+	managed map[string]*job // live jobs whose pods a controller makes, by the key of their object
 }
 
 // job is a live job.
@@ -90,10 +94,13 @@ type job struct {
 	ended     bool
 	group     *Group // of the pods that are made now; nil without gang
 	groups    int    // made so far
+	failed    bool   // a pod has failed by its work's own doing; of a job whose pods a controller makes
 }
 
 // New returns an empty tracker.
-func New(p Params) *Tracker { return &Tracker{p: p, pods: map[string]*Pod{}} }
+func New(p Params) *Tracker {
+	return &Tracker{p: p, pods: map[string]*Pod{}, managed: map[string]*job{}}
+}
 
 // Live returns the number of jobs that have not ended.
 func (t *Tracker) Live() int { return t.jobs }
@@ -121,6 +128,10 @@ func (t *Tracker) Submit(pj plan.Job) {
 	}
 	t.p.Record(rec)
 	t.jobs++
+	if pj.Batch != nil {
+		t.submitManaged(j)
+		return
+	}
 	if pj.Gang != nil {
 		if err := t.openGroup(j, pj.Gang.Min); err != nil {
 			t.end(j, journal.Rejected, err.Error())
@@ -207,12 +218,16 @@ func (t *Tracker) PodEnded(p *Pod, phase, reason string) {
 		p.gone = true
 		t.leave(p)
 		j.pods[p.Index] = nil
-		if j.left--; j.left == 0 {
+		if j.left--; j.left == 0 && !p.Managed() { // else the controller says so
 			t.end(j, journal.Succeeded, "")
 		}
 	case reason == "":
 		p.gone = true
 		t.leave(p)
+		if p.Managed() { // the controller makes it again, or fails the job
+			p.job.failed = true
+			return
+		}
 		p.job.pods[p.Index] = nil
 		t.end(p.job, journal.Failed, "")
 	default: // the kubelet refused it, the node failed: not the work's own end
@@ -264,6 +279,11 @@ func (t *Tracker) lost(p *Pod, reason string) {
 		}
 	}
 	rec := journal.JobRestart{Job: j.Name, Pod: p.Key(), Reason: reason, Lost: lost, GPUs: gpus}
+	if p.Managed() { // the controller makes it again, or fails the job
+		t.p.Record(rec)
+		t.kill(j)
+		return
+	}
 	if t.p.Pods.Restart == plan.RestartNever {
 		t.p.Record(rec)
 		j.pods[p.Index] = nil
@@ -300,6 +320,10 @@ func (t *Tracker) end(j *job, outcome, reason string) {
 	t.p.Engine.Cancel(j.kill)
 	t.p.Record(journal.JobEnd{Job: j.Name, Outcome: outcome, Reason: reason})
 	why := "job " + outcome
+	if j.Batch != nil {
+		t.endManaged(j, why)
+		return
+	}
 	for i, p := range j.pods {
 		if p == nil || p.gone {
 			continue

@@ -199,8 +199,6 @@ var refusedGates = map[string]string{
 	"CompositePodGroup": "upstream submits the groups of a tree in Go's map order; use pod groups without a parent and " +
 		"leave it out",
 	"DRAWorkloadResourceClaims": "the controller that makes claims for pod groups does not run; leave it out",
-	"WorkloadWithJob": "the job controller, which would make pod groups, does not run; put PodGroup objects into " +
-		"manifests and leave it out",
 }
 
 // SetFeatureGates sets upstream feature gates for the process and returns a function that restores what they were. A
@@ -235,6 +233,7 @@ func SetFeatureGates(gates map[string]bool) (restore func(), err error) {
 // repeatableGates are the gates with which the tests show that a run repeats byte for byte.
 var repeatableGates = map[string]bool{
 	"GenericWorkload": true, "TopologyAwareWorkloadScheduling": true, "PodGroupPreemptionPolicy": true,
+	"WorkloadWithJob":        true,
 	"SchedulerAsyncAPICalls": true, "SchedulerAsyncPreemption": true,
 }
 

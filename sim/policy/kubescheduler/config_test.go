@@ -73,7 +73,7 @@ func TestFeatureGates(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "NoSuchGate") || !strings.Contains(err.Error(), "AlsoNot") {
 		t.Errorf("want both unknown gates named, got %v", err)
 	}
-	for _, gate := range []string{"CompositePodGroup", "DRAWorkloadResourceClaims", "WorkloadWithJob"} {
+	for _, gate := range []string{"CompositePodGroup", "DRAWorkloadResourceClaims"} {
 		_, err := SetFeatureGates(map[string]bool{"GenericWorkload": true, gate: true})
 		if err == nil || !strings.Contains(err.Error(), gate) {
 			t.Errorf("%s was accepted, which the lockstep does not drive: %v", gate, err)
