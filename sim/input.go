@@ -104,8 +104,8 @@ func lineOf(text []byte, obj runtime.Object) int {
 }
 
 // createManifests creates the user's objects in order, as kubectl would: what names no namespace goes to "default", and
-// namespace is called for each one that is used. Jobs are handed to submit, if there is one. All refusals are reported at
-// once.
+// namespace is called for each one that is used. Jobs are handed to submit, if there is one. All refusals are
+// reported at once.
 func createManifests(store *kube.Store, list []manifest, namespace func(name string),
 	submit func(*batchv1.Job, units.Duration) error) error {
 	var errs []error

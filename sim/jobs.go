@@ -46,7 +46,8 @@ func (c *cluster) buildJobController() error {
 	return err
 }
 
-// submitGiven submits a Job of the user's manifests, as one that starts when the run does. run < 0 = until it is deleted.
+// submitGiven submits a Job of the user's manifests, as one that starts when the run does. run < 0 = until it is
+// deleted.
 func (c *cluster) submitGiven(obj *batchv1.Job, run units.Duration) error {
 	n := 1
 	switch {

@@ -427,9 +427,9 @@ func (c *Controller) reject(o *object) {
 	}
 }
 
-// sayStopped writes the phase of a pod that was deleted and has stopped, for who holds its object by a finalizer, as the
-// real kubelet does (kubernetes v1.37.2, pkg/kubelet/kubelet_pods.go, generateAPIPodStatus: a terminal phase for every
-// pod whose containers have stopped).
+// sayStopped writes the phase of a pod that was deleted and has stopped, for who holds its object by a finalizer, as
+// the real kubelet does (kubernetes v1.37.2, pkg/kubelet/kubelet_pods.go, generateAPIPodStatus: a terminal phase for
+// every pod whose containers have stopped).
 func (c *Controller) sayStopped(o *object) {
 	pod := o.obj.(*corev1.Pod)
 	if c.objects[o.key] != o || terminal(pod.Status.Phase) {

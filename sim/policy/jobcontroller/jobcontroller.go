@@ -1,11 +1,11 @@
 // Package jobcontroller runs the upstream Job controller: it makes the pods of batch/v1 Jobs, replaces those that are
-// lost, counts those that ended and says when a Job is complete or has failed. With feature gate WorkloadWithJob it makes
-// a Job's Workload and PodGroup, too.
+// lost, counts those that ended and says when a Job is complete or has failed. With feature gate WorkloadWithJob
+// it makes a Job's Workload and PodGroup, too.
 //
-// What decides is k8s.io/kubernetes/pkg/controller/job as it is, with one worker. What is replaced are fields that would
-// let Go's scheduler or a random generator into a run: its work queue (package workqueue), the random end of pods' names,
-// and its events, which nobody reads. The orphan queue, which only takes finalizers off pods of Jobs that are gone, is
-// upstream's own.
+// What decides is k8s.io/kubernetes/pkg/controller/job as it is, with one worker. What is replaced are fields that
+// would let Go's scheduler or a random generator into a run: its work queue (package workqueue), the random end of
+// pods' names, and its events, which nobody reads. The orphan queue, which only takes finalizers off pods of Jobs
+// that are gone, is upstream's own.
 package jobcontroller
 
 import (
@@ -58,8 +58,8 @@ type Controller struct {
 	done   sync.WaitGroup
 }
 
-// Start builds and starts the controller. It must be called on the driver goroutine, inside the bubble, before there are
-// Jobs, after the feature gates are set.
+// Start builds and starts the controller. It must be called on the driver goroutine, inside the bubble, before
+// there are Jobs, after the feature gates are set.
 func Start(p Params) (*Controller, error) {
 	client := rest.CopyConfig(p.Client)
 	client.QPS = -1

@@ -1,7 +1,7 @@
-// Package workqueue is client-go's work queue in lockstep with the engine: an upstream controller whose queue it is gets
-// one item at a time, as an event of its own, and the next one when it has finished with the first and everybody is
-// quiescent. Delays are events, too, so that two items of one instant come in the order in which they were added and not
-// as Go's timers fire.
+// Package workqueue is client-go's work queue in lockstep with the engine: an upstream controller whose queue it
+// is gets one item at a time, as an event of its own, and the next one when it has finished with the first and
+// everybody is quiescent. Delays are events, too, so that two items of one instant come in the order in which they
+// were added and not as Go's timers fire.
 package workqueue
 
 import (
