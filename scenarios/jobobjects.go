@@ -1,6 +1,10 @@
 package scenarios
 
-import "orrery/sim/plan"
+import (
+	"reflect"
+
+	"orrery/sim/plan"
+)
 
 // WarnUnequal counts jobs that cannot be Job objects.
 const WarnUnequal = "job-pods-unequal"
@@ -57,8 +61,7 @@ func (j *jobs) batch(job *plan.Job) *plan.Batch {
 		return nil
 	}
 	for i := range job.Pods {
-		a, b := job.Pods[i], job.Pods[0]
-		if a.CPUMilli != b.CPUMilli || a.MemoryMiB != b.MemoryMiB || a.Resource != b.Resource || a.Slots != b.Slots {
+		if !reflect.DeepEqual(job.Pods[i], job.Pods[0]) {
 			j.warn(WarnUnequal, "jobs whose pods ask for different amounts cannot be one Job object; they are plain pods", 1)
 			return nil
 		}
