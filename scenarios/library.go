@@ -23,8 +23,8 @@ type Entry struct {
 // entries is the explicit list of the shipped scenarios, in the order in which they are shown.
 var entries = []Entry{
 	{Name: "demo"}, {Name: "quickstart-small"}, {Name: "overload"}, {Name: "preemption"}, {Name: "multi-profile"},
-	{Name: "gangs-off"}, {Name: "gangs-on"}, {Name: "timeslicing"}, {Name: "mmc"}, {Name: "idle-month"},
-	{Name: "fgd-small"},
+	{Name: "gangs-off"}, {Name: "gangs-on"}, {Name: "timeslicing"}, {Name: "mig-dynamic-dra"},
+	{Name: "mmc"}, {Name: "idle-month"}, {Name: "fgd-small"},
 	{Name: "openb-fill", Needs: []string{"trace.file", "cluster.nodeList.file"}},
 	{Name: "openb-fgd", Needs: []string{"trace.file", "cluster.nodeList.file"}},
 	{Name: "philly-replay", Needs: []string{"trace.file"}},

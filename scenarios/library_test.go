@@ -127,7 +127,8 @@ func checkPlan(t *testing.T, p *plan.Plan, jobs []plan.Job) {
 			t.Fatalf("job %s: %d pods, scheduler %q, outcome %q", j.Name, len(j.Pods), j.SchedulerName, j.Outcome)
 		}
 		for _, pod := range j.Pods {
-			if (pod.Slots > 0) != (pod.Resource != "" || pod.Fraction != nil) || (pod.GPUs > 0) != (pod.Slots > 0) || pod.CPUMilli < 0 {
+			if (pod.Slots > 0) != (pod.Resource != "" || pod.Fraction != nil) ||
+				(pod.GPUs > 0) != (pod.DeviceCount() > 0) || pod.CPUMilli < 0 {
 				t.Fatalf("job %s: pod %+v contradicts itself", j.Name, pod)
 			}
 		}
