@@ -11,12 +11,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"orrery/sim/engine"
 	"orrery/sim/fleet"
 	"orrery/sim/journal"
 	"orrery/sim/kube"
 	"orrery/sim/kwok"
+	"orrery/sim/kwok/dra"
 	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/jobcontroller"
@@ -51,6 +53,7 @@ type cluster struct {
 	claimController *resourceclaim.Controller
 	templates       claimTemplates
 	drivers         drivers
+	domains         domains
 
 	work     map[string]physics // by pod key: what the containers do; physics, no controller sees it
 	deleting map[string]string  // by pod key: why we asked for the deletion
@@ -104,11 +107,13 @@ func (c *cluster) build() error {
 	c.streams = rng.New(c.plan.Seed)
 	c.work, c.deleting, c.terminating = map[string]physics{}, map[string]string{}, map[string]bool{}
 	c.namespaces, c.templates = map[string]bool{}, claimTemplates{}
+	c.domains.byID = map[string]*domain{}
 	c.drivers = drivers{map[string]*kwok.Driver{}, map[string]*kwok.Driver{}}
 	c.upstream.install()
 	c.announce()
 	var err error
-	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed}); err != nil {
+	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed,
+		Schemes: []*runtime.Scheme{dra.Scheme()}}); err != nil {
 		return err
 	}
 	c.fleet = fleet.New(policy(c.plan))
@@ -255,6 +260,9 @@ func (c *cluster) committed(k kube.Commit) {
 	}
 	if k.Verb == kube.VerbDelete && c.kubelet != nil {
 		c.kubelet.OnCommit(k.Verb, k.New, nil) // devices are released before the object's end is told
+	}
+	if d, ok := k.New.(*dra.ComputeDomain); ok {
+		c.domainCommitted(k, d)
 	}
 	if pod, ok := k.New.(*corev1.Pod); ok {
 		old, _ := k.Old.(*corev1.Pod)

@@ -34,6 +34,9 @@ func (c *cluster) driverNode(i int, pool plan.Pool) dra.Node {
 		}
 	}
 	n.MIG, _ = mig.Lookup(pool.GPUModel)
+	if n.Driver == dra.NVIDIA {
+		n.Clique = nodeLabels(pool, c.plan.Nodes[i])[cliqueLabel]
+	}
 	return n
 }
 
@@ -63,6 +66,9 @@ func (c *cluster) buildClasses() error {
 	for _, p := range c.plan.Pools {
 		if p.Driver == plan.DriverDRA {
 			names = append(names, p.DRA.Device)
+		}
+		if p.Driver == plan.DriverDRA && p.DRA.Device == dra.NVIDIA {
+			names = append(names, dra.ComputeDomainDriver) // installed with it
 		}
 	}
 	slices.Sort(names)
@@ -104,13 +110,14 @@ func (c *cluster) kubeletClaims() *kwok.Claims {
 	if !c.hasDRA() {
 		return nil
 	}
-	return &kwok.Claims{Drivers: c.drivers.byNode, Get: func(namespace, name string) *resourcev1.ResourceClaim {
+	get := func(namespace, name string) *resourcev1.ResourceClaim {
 		obj, err := c.store.Get(claimsResource, namespace, name)
 		if err != nil {
 			return nil
 		}
 		return obj.(*resourcev1.ResourceClaim)
-	}}
+	}
+	return &kwok.Claims{Drivers: c.drivers.byNode, Domain: c.awaitDaemon, Get: get}
 }
 
 // claimSlots counts the GPUs and partitions that the claims of a pod of no job ask for.

@@ -97,3 +97,65 @@ func checkClaims(t *testing.T, p played) {
 		}
 	}
 }
+
+const computeDomain = `apiVersion: resource.nvidia.com/v1beta1
+kind: ComputeDomain
+metadata: {name: ring, namespace: default}
+spec:
+  numNodes: 0
+  channel: {resourceClaimTemplate: {name: ring-channel}}
+`
+
+// domainPod is a pod of the domain that takes all GPUs of a node.
+func domainPod(name string) string {
+	return `---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaimTemplate
+metadata: {name: four-` + name + `, namespace: default}
+spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ` + name + `, namespace: default}
+spec:
+  containers: [{name: work, image: work, resources: {claims: [{name: channel}, {name: gpus}]}}]
+  resourceClaims:
+  - {name: channel, resourceClaimTemplateName: ring-channel}
+  - {name: gpus, resourceClaimTemplateName: four-` + name + `}
+`
+}
+
+// TestComputeDomain runs three pods of a compute domain on two nodes with multi-node NVLink: a node has one channel, so
+// one pod each; a pod starts when the daemon on its node is ready, and the domain's status names the nodes.
+func TestComputeDomain(t *testing.T) {
+	s := strings.Replace(draScenario, "MI300X, nodes: 1, gpusPerNode: 8", "MI300X, nodes: 1, gpusPerNode: 1", 1)
+	s = s[:strings.Index(s, "trace:")] + "trace: {builtin: empty}\nhorizon: 10m\njournal: {api: true}\nmanifests:\n" +
+		"- name: cd.yaml\n  text: |\n    " + strings.ReplaceAll(computeDomain+domainPod("a")+domainPod("b")+domainPod("c"),
+		"\n", "\n    ") + "\n"
+	got := play(t, s, "cluster.pools.h100.labels={nvidia.com/gpu.clique: cluster.1}", "workload.resource=nvidia.com/gpu")
+	bound, started, writes := map[string]float64{}, map[string]float64{}, 0
+	for _, r := range got.records {
+		switch b := r.Body.(type) {
+		case journal.PodAssign:
+			bound[b.Pod] = r.At.Seconds()
+			if len(b.Slots) != 2 {
+				t.Errorf("%s has %d GPUs", b.Pod, len(b.Slots))
+			}
+		case journal.PodStart:
+			started[b.Pod] = r.At.Seconds()
+		case journal.API:
+			if strings.HasPrefix(b.Object, "computedomains/") && b.Sub == "status" {
+				writes++
+			}
+		}
+	}
+	if len(bound) != 2 || len(started) != 2 || writes != 4 {
+		t.Fatalf("%d pods have a node and %d run, %d writes of the domain's status: want 2, 2 and 4", len(bound), len(started),
+			writes)
+	}
+	for pod, at := range started {
+		if wait := at - bound[pod]; wait < 5 || wait > 65 { // daemon 5 s to 60 s, then up to 5 s for the containers
+			t.Errorf("%s starts %.1f s after it has its node", pod, wait)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"orrery/sim/kube"
+	"orrery/sim/kwok/dra"
 	"orrery/sim/plan"
 	"orrery/sim/units"
 )
@@ -37,7 +38,7 @@ const annotationRun = "orrery.dev/run"
 
 // readManifests decodes a manifest file.
 func readManifests(f plan.File) ([]manifest, error) {
-	objects, err := kube.DecodeManifests(f.Name, f.Data)
+	objects, err := kube.DecodeManifests(f.Name, f.Data, dra.Scheme())
 	var out []manifest
 	errs := []error{err}
 	for _, obj := range objects {
@@ -144,7 +145,8 @@ func admit(list []manifest, epoch time.Time) error {
 	if len(list) == 0 {
 		return nil
 	}
-	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch }})
+	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch },
+		Schemes: []*runtime.Scheme{dra.Scheme()}})
 	if err != nil {
 		return err
 	}

@@ -128,9 +128,9 @@ func (c *Controller) prepare(o *object, pod *corev1.Pod, got claimed) {
 		return
 	}
 	r := c.stream(o, "dra-prepare", 0)
-	span := triangular(d.Timing.Prepare, r.Float64())
+	span := Triangular(d.Timing.Prepare, r.Float64())
 	for range got.create {
-		span += triangular(d.Timing.CreateMIG, r.Float64())
+		span += Triangular(d.Timing.CreateMIG, r.Float64())
 	}
 	o.pod.heldUntil = c.p.Clock.Now().Add(max(span, got.wait)).RoundUp()
 	if o.pod.heldUntil > c.p.Clock.Now() {
@@ -150,8 +150,8 @@ func (c *Controller) held(o *object) bool {
 	return o.obj.(*corev1.Pod).DeletionTimestamp == nil
 }
 
-// triangular returns the span below which a triangular distribution has the probability u.
-func triangular(s plan.Spread, u float64) units.Duration {
+// Triangular returns the span below which a triangular distribution has the probability u.
+func Triangular(s plan.Spread, u float64) units.Duration {
 	if s.High <= s.Low {
 		return s.Low
 	}

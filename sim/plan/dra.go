@@ -24,9 +24,6 @@ type DRA struct {
 	CreateMIG Spread
 	// Daemon is how long the daemon of a compute domain takes on a node until pods of the domain may start there.
 	Daemon Spread
-	// Clique is the size of an NVLink domain of several nodes, in nodes; nodes of the pool are grouped in order. 0 = the
-	// pool's nodes have no NVLink between them.
-	Clique int
 }
 
 // Spread is a span drawn from a triangular distribution.

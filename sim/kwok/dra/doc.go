@@ -17,7 +17,8 @@
 // GPU or the whole GPU, not both. Which, is a matter of how the machine was set up; here dynamic MIG on Ampere offers
 // the partitions.
 //
-// Driver compute-domain.nvidia.com, on nodes with multi-node NVLink: devices channel-0 and daemon-0.
+// Driver compute-domain.nvidia.com, on nodes with multi-node NVLink (label nvidia.com/gpu.clique): devices channel-0
+// and daemon-0, so that a node takes one pod of compute domains at a time. ComputeDomain is its custom resource.
 //
 // # AMD and Intel
 //
