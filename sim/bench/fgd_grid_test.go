@@ -128,8 +128,8 @@ pods. Written by %s; data Apache-2.0 (github.com/hkust-adsl/kubernetes-scheduler
 Scores are whole numbers from 0 to 100, and for most pods hundreds of nodes share the best one. The published experiment
 gave the nodes a random order, fixed for a run: equally good nodes are filled one after the other. NodeRank does the same.
 When the lot is cast anew for every pod instead (NodeRank with per: pod), equally good nodes are all begun, and FGD, which
-tells less apart than BestFit, loses most of its gain. kube-scheduler v1.37.2 without NodeRank takes the first node in the
-order of a heap, which is nearly a fixed order.
+tells less apart than BestFit, falls below it. kube-scheduler v1.37.2 without NodeRank takes the first node in the order of a
+heap, which is nearly a fixed order.
 
 | policy, workload default | ties | published | here | difference |
 |---|---|---|---|---|
@@ -138,7 +138,7 @@ order of a heap, which is nearly a fixed order.
 		name, plugin, _ := strings.Cut(policy, " ")
 		for _, ties := range []struct{ key, say string }{{tiesFixed, "NodeRank: fixed order"},
 			{tiesDrawn, "NodeRank, per: pod: drawn anew"}, {tiesNobody, "kube-scheduler's own"}} {
-			fmt.Fprint(&b, "| ", plugin)
+			fmt.Fprint(&b, "| ", plugin, " ")
 			line(&b, ties.say, "", want["default"][name], got[experiment{"default", plugin, ties.key, 0}], 100)
 		}
 	}
