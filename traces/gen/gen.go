@@ -28,6 +28,7 @@ type Generator struct {
 	classes []class
 	tenants choice
 	prios   choice
+	models  choice
 	made    int64
 	done    bool
 }
@@ -79,6 +80,11 @@ func New(s Spec, rng *rand.Rand) (*Generator, error) {
 		g.classes = append(g.classes, newClass(c))
 	}
 	g.tenants, g.prios = newNamed(s.Tenants), newNamed(s.Priorities)
+	w = nil
+	for _, m := range s.Models {
+		w = append(w, m.Share)
+	}
+	g.models = newChoice(w)
 	return g, nil
 }
 
@@ -162,6 +168,11 @@ func (g *Generator) fill(j *traces.Job) {
 	}
 	if len(g.prios) > 0 {
 		j.Priority = g.spec.Priorities[g.prios.pick(priority)].Name
+	}
+	if len(g.models) > 0 { // specs without it have drawn one number less ever since
+		if m := g.spec.Models[g.models.pick(g.rng.Float64())]; j.GPUs > 0 {
+			j.GPUModels = m.AnyOf
+		}
 	}
 	r := g.spec.Resources
 	j.CPUMilli = j.GPUAsked() * r.CPUMilliPerGPU / 1000

@@ -1,8 +1,10 @@
 package gen
 
 import (
+	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -333,4 +335,50 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestModels: jobs with GPUs accept the models of their share, jobs without accept none, and a spec without models draws
+// what it drew before there were any.
+func TestModels(t *testing.T) {
+	text := `name: x
+jobs: 4000
+arrival: {process: poisson, rate_per_hour: 100}
+sizes: [{gpus: 0, weight: 1}, {gpus: 2, weight: 3}]
+classes: [{name: all, up_to_gpus: 2, duration: [{kind: exponential, mean: 1h, max: 10h}]}]
+`
+	jobs := func(more string) []traces.Job {
+		s, err := Parse("x.yaml", []byte(text+more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := New(s, rand.New(rand.NewPCG(1, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []traces.Job
+		for j, err := g.Next(); err == nil; j, err = g.Next() {
+			out = append(out, j)
+		}
+		return out
+	}
+	count := map[string]int{}
+	for _, j := range jobs("gpu_models: [{any_of: [H100, MI300X], share: 0.6}, {any_of: [], share: 0.4}]\n") {
+		if j.GPUs == 0 && len(j.GPUModels) > 0 {
+			t.Fatalf("a job without GPUs accepts %v", j.GPUModels)
+		}
+		if j.GPUs > 0 {
+			count[fmt.Sprint(j.GPUModels)]++
+		}
+	}
+	if n := count["[H100 MI300X]"]; len(count) != 2 || n < 1700 || n > 1900 { // 3000 × 0.6 ± 4 standard deviations
+		t.Errorf("models of jobs: %v", count)
+	}
+	for _, j := range jobs("") {
+		if len(j.GPUModels) > 0 {
+			t.Fatal("models without any in the spec")
+		}
+	}
+	if _, err := Parse("x.yaml", []byte(text+"gpu_models: [{any_of: [A, A], share: 1}]\n")); err == nil {
+		t.Error("a model listed twice was accepted")
+	}
 }

@@ -35,6 +35,13 @@ type Spec struct {
 	Resources  Resources  `yaml:"resources,omitempty"`
 	Tenants    []Named    `yaml:"tenants,omitempty"`    // shares; none = no tenant
 	Priorities []Named    `yaml:"priorities,omitempty"` // priority classes and their shares; none = no priority
+	Models     []Models   `yaml:"gpu_models,omitempty"` // what jobs with GPUs accept; none = any GPU
+}
+
+// Models is a set of GPU models that a job accepts, and its share of the jobs with GPUs.
+type Models struct {
+	AnyOf []string `yaml:"any_of,flow"` // empty = any GPU
+	Share float64  `yaml:"share"`
 }
 
 // Arrival says when jobs are submitted. Exactly one of RatePerHour and Load sets the mean rate; with neither, Jobs ÷

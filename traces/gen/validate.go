@@ -3,6 +3,7 @@ package gen
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"orrery/traces"
@@ -60,6 +61,7 @@ func (s *Spec) Validate() error {
 	}
 	checkNamed(c, "tenants", s.Tenants)
 	checkNamed(c, "priorities", s.Priorities)
+	s.checkModels(c)
 	if c.errs.Count == 0 {
 		s.checkRate(c)
 	}
@@ -246,6 +248,22 @@ func checkNamed(c *checker, path string, list []Named) {
 		w = append(w, n.Share)
 	}
 	c.weights(path, w)
+}
+
+func (s *Spec) checkModels(c *checker) {
+	if len(s.Models) == 0 {
+		return
+	}
+	var w []float64
+	for i, m := range s.Models {
+		for k, name := range m.AnyOf {
+			if name == "" || slices.Contains(m.AnyOf[:k], name) {
+				c.bad(fmt.Sprintf("gpu_models[%d].any_of", i), "name each model once", "%q is empty or listed twice", name)
+			}
+		}
+		w = append(w, m.Share)
+	}
+	c.weights("gpu_models", w)
 }
 
 // checkRate makes sure that the rate can be derived and that the trace ends within 100 years.
