@@ -7,6 +7,7 @@ import (
 
 	"orrery/sim/journal"
 	"orrery/sim/model/contention"
+	"orrery/sim/model/storage"
 	"orrery/sim/model/training"
 	"orrery/sim/plan"
 	"orrery/sim/topology"
@@ -17,12 +18,14 @@ import (
 // pace says how fast work goes where it landed: the training model for a job alone, and what others on the same links
 // leave of it. It is physics; no policy sees any of it.
 type pace struct {
-	c      *cluster
-	graph  *topology.Graph
-	layers []training.Layer // of the graph, without the nodes themselves
-	pools  []*plan.Pool     // by the plan's node
+	c     *cluster
+	graph *topology.Graph
+	model *training.Network
+	pools []*plan.Pool // by the plan's node
 
 	network contention.Network
+	writes  contention.LinkID         // of checkpoints to the storage
+	stored  bool                      // the storage's rate is limited
 	links   map[int]contention.LinkID // by link of the graph
 	shares  shares
 	teams   map[*workload.Team]*paced
@@ -55,32 +58,12 @@ func newPace(c *cluster) (*pace, error) {
 	for _, n := range c.plan.Nodes {
 		p.pools = append(p.pools, &c.plan.Pools[n.Pool])
 	}
-	p.layers = trainingLayers(graph)
+	p.model = training.NewNetwork(graph, c.plan.Storage)
+	if st := c.plan.Storage; st != nil && st.WriteGBs > 0 {
+		p.writes = p.network.AddLink(st.WriteGBs)
+		p.stored = true
+	}
 	return p, nil
-}
-
-// trainingLayers is what the training model has to know of the layers above the nodes. Where domains of a layer differ,
-// it takes the narrowest way out and the largest size.
-func trainingLayers(g *topology.Graph) []training.Layer {
-	out := make([]training.Layer, g.NodeLayer())
-	for l := range out {
-		out[l] = training.Layer{Name: g.Layers()[l].Name, ScaleUp: l == g.ScaleUp()}
-	}
-	for _, d := range g.Domains() {
-		if d.Layer >= len(out) {
-			continue
-		}
-		t := &out[d.Layer]
-		t.GPUs = max(t.GPUs, d.GPUs)
-		t.HopMicros = max(t.HopMicros, float64(d.HopNs)/1000)
-		if d.Up < 0 {
-			continue
-		}
-		if gbs := g.Links()[d.Up].GBs; gbs > 0 && (t.UplinkGBs == 0 || gbs < t.UplinkGBs) {
-			t.UplinkGBs = gbs
-		}
-	}
-	return out
 }
 
 // Begin implements workload.Physics.
@@ -98,7 +81,17 @@ func (p *pace) Begin(team *workload.Team) (prepare units.Duration, speed int64) 
 	p.teams[team] = m
 	p.tell(m)
 	p.retell(flows, clients)
-	return 0, m.rec.Speed
+	return p.restore(team), m.rec.Speed
+}
+
+// restore is the time in which a team reads its saved state before its work goes on. The storage's rate is taken to be
+// its own: how many restart at one time is not looked at.
+func (p *pace) restore(team *workload.Team) units.Duration {
+	t := team.Pods[0].Job.Training
+	if t == nil || t.Save == nil || team.Saved == 0 {
+		return 0
+	}
+	return storage.Restore(t.Save.Bytes, len(p.nodes(team)), p.c.plan.Storage, 1)
 }
 
 // communicate asks the training model for the speed of a team that trains, puts it on the links it shares, and returns
@@ -109,13 +102,13 @@ func (p *pace) communicate(m *paced) (changed []*contention.Flow) {
 		return nil
 	}
 	place, nodes := p.placement(m.team)
-	if place.Ranks() == 0 {
+	if len(place) == 0 {
 		return nil
 	}
-	r := training.Estimate(t, place)
+	r := p.model.Estimate(t, place)
 	m.rec.Hardware, m.rec.Placement = millionths(r.Hardware), millionths(r.Placement)
 	p.where(&m.rec, nodes)
-	m.flow, changed = p.network.Add(p.uses(t, place, r))
+	m.flow, changed = p.network.Add(p.uses(t, place, len(nodes), r))
 	p.flows[m.flow] = m
 	return changed
 }
@@ -201,31 +194,35 @@ func millionths(f float64) int64 {
 	return max(1, int64(math.Round(f*workload.FullSpeed)))
 }
 
-// placement returns where the team's GPUs are, and its distinct nodes in the order of its pods.
-func (p *pace) placement(team *workload.Team) (training.Placement, []int) {
-	place := training.Placement{Layers: p.layers}
-	var nodes []int
-	seen := map[int]bool{}
+// placement returns where the team's GPUs are, in the order of its pods, and its distinct nodes.
+func (p *pace) placement(team *workload.Team) (place []training.Node, nodes []int) {
 	for _, pod := range team.Pods {
 		name, slots, ok := p.c.fleet.Holding(pod.Key())
 		id, known := p.graph.Node(name)
 		if !ok || !known || p.pools[id].Accelerator == nil {
 			continue
 		}
-		n := training.Node{ID: id, GPU: p.pools[id].Accelerator, Domains: make([]int, len(p.layers))}
-		for l := range p.layers {
-			n.Domains[l] = p.graph.Domain(id, l)
+		gpus := make([]int, len(slots))
+		for i, s := range slots {
+			gpus[i] = s.Index
 		}
-		for _, s := range slots {
-			n.GPUs = append(n.GPUs, s.Index)
-		}
-		place.Nodes = append(place.Nodes, n)
-		if !seen[id] {
+		place = append(place, p.model.Node(id, p.pools[id].Accelerator, gpus))
+	}
+	return place, p.nodes(team)
+}
+
+// nodes returns the distinct nodes of a team in the order of its pods.
+func (p *pace) nodes(team *workload.Team) []int {
+	var out []int
+	seen := map[int]bool{}
+	for _, pod := range team.Pods {
+		name, _, _ := p.c.fleet.Holding(pod.Key())
+		if id, known := p.graph.Node(name); known && !seen[id] {
 			seen[id] = true
-			nodes = append(nodes, id)
+			out = append(out, id)
 		}
 	}
-	return place, nodes
+	return out
 }
 
 // where says in the record which domains the team touches.
@@ -240,8 +237,9 @@ func (p *pace) where(rec *journal.JobSpeed, nodes []int) {
 	}
 }
 
-// uses is what a team asks of shared links at full speed: bytes of a step over the step's time.
-func (p *pace) uses(t *plan.Training, place training.Placement, r training.Result) []contention.Use {
+// uses is what a team asks of shared links at full speed: bytes of a step over the step's time, and bytes of a
+// checkpoint over the time between two.
+func (p *pace) uses(t *plan.Training, place []training.Node, nodes int, r training.Result) []contention.Use {
 	seconds := r.Actual.Total()
 	if seconds <= 0 {
 		return nil
@@ -253,13 +251,18 @@ func (p *pace) uses(t *plan.Training, place training.Placement, r training.Resul
 			continue // a scale-up domain: what leaves it passes the nodes' NICs
 		}
 		weight := 0
-		for i := range place.Nodes {
-			if place.Nodes[i].Domains[u.Layer] == u.Domain {
-				weight += len(place.Nodes[i].GPUs)
+		for i := range place {
+			if place[i].Domains[u.Layer] == u.Domain {
+				weight += len(place[i].GPUs)
 			}
 		}
 		out = p.use(out, up, u.Up/1e9/seconds, weight)
 		out = p.use(out, topology.Opposite(up), u.Down/1e9/seconds, weight)
+	}
+	if s := t.Save; p.stored && s != nil && s.Every > 0 && s.Bytes > 0 {
+		pace := r.Hardware * r.Placement // of the work, by which checkpoints are timed
+		out = append(out, contention.Use{Link: p.writes, Demand: s.Bytes / 1e9 * pace / s.Every.Seconds(),
+			Weight: float64(nodes)})
 	}
 	return out
 }
