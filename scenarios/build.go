@@ -66,6 +66,18 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 	if f := s.Scheduler.Config; f != nil {
 		p.Scheduler.Config = plan.File{Name: f.Name, Data: []byte(f.Text)}
 	}
+	s.planNodes(p)
+	s.planAccelerators(p)
+	p.Repartitions = s.planRepartitions(p.Nodes)
+	p.Warnings = append(p.Warnings, s.migWarnings()...)
+	for _, path := range sortedKeys(s.Expect) {
+		p.Expect = append(p.Expect, plan.Bound{Path: path, Min: s.Expect[path].Min, Max: s.Expect[path].Max})
+	}
+	return p, nil
+}
+
+// planNodes adds the pools and their nodes, with their places.
+func (s *Scenario) planNodes(p *plan.Plan) {
 	for i := range s.Cluster.Pools {
 		pool := &s.Cluster.Pools[i]
 		p.Pools = append(p.Pools, s.planPool(pool))
@@ -74,13 +86,6 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 		}
 	}
 	s.planLinks(p)
-	s.planAccelerators(p)
-	p.Repartitions = s.planRepartitions(p.Nodes)
-	p.Warnings = append(p.Warnings, s.migWarnings()...)
-	for _, path := range sortedKeys(s.Expect) {
-		p.Expect = append(p.Expect, plan.Bound{Path: path, Min: s.Expect[path].Min, Max: s.Expect[path].Max})
-	}
-	return p, nil
 }
 
 func planFiles(files []File) []plan.File {

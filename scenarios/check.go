@@ -38,7 +38,6 @@ func (s *Scenario) check() {
 	s.checkSharing()
 	s.checkFractions()
 	s.checkWorkload()
-	s.checkGangs()
 	s.checkTraining()
 	s.checkJobObjects()
 	s.checkSubmit()
@@ -47,6 +46,7 @@ func (s *Scenario) check() {
 	s.checkPricing()
 	s.checkExpect()
 	s.checkTopology()
+	s.checkGangs() // asks the topology for its labels, when there is nothing wrong with it
 }
 
 func (s *Scenario) checkCluster() {

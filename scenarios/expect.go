@@ -18,6 +18,9 @@ func numberPath(path string) error {
 		name, after, more := strings.Cut(rest, ".")
 		fields := jsonFields(t)
 		field, ok := fields[name]
+		if ok && field.Kind() == reflect.Pointer {
+			field = field.Elem() // a section that is there when it has something to say
+		}
 		if !ok {
 			where := "result.json"
 			if done != "" {
@@ -31,6 +34,13 @@ func numberPath(path string) error {
 		}
 		if isNumber(field) && !more {
 			return nil
+		}
+		if field.Kind() == reflect.Map && field.Elem().Kind() == reflect.Struct && after != "" {
+			_, rest, more = strings.Cut(after, ".") // behind the key, e.g. the name of a layer
+			if t, done = field.Elem(), path[:len(path)-len(rest)]; !more {
+				return fmt.Errorf("%q is a group of numbers, not one; write e.g. %s.%s", path, path, numericNames(t)[0])
+			}
+			continue
 		}
 		if field.Kind() != reflect.Struct {
 			return fmt.Errorf("%q is not a number of result.json; %s", path, endings(t, strings.TrimSuffix(done, name)))
@@ -67,8 +77,12 @@ func numericNames(t reflect.Type) []string {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		numbers := isNumber(f.Type) || f.Type.Kind() == reflect.Struct && len(numericNames(f.Type)) > 0 ||
-			f.Type.Kind() == reflect.Map && isNumber(f.Type.Elem())
+		typ := f.Type
+		if typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		numbers := isNumber(typ) || typ.Kind() == reflect.Struct && len(numericNames(typ)) > 0 ||
+			typ.Kind() == reflect.Map && (isNumber(typ.Elem()) || typ.Elem().Kind() == reflect.Struct)
 		if name != "" && name != "-" && numbers {
 			names = append(names, name)
 		}

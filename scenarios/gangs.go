@@ -30,8 +30,8 @@ type Gangs struct {
 
 // GangTopology is where the members of a gang must stand to each other.
 type GangTopology struct {
-	// A node label: all members on nodes with one value of it. It switches the feature gate
-	// TopologyAwareWorkloadScheduling on. Empty: anywhere.
+	// A layer of cluster.topology by its name, e.g. leaf, or a node label: all members in one domain of it, on nodes with
+	// one value of the label. It switches the feature gate TopologyAwareWorkloadScheduling on. Empty: anywhere.
 	Required string `yaml:"required"`
 }
 
@@ -138,7 +138,7 @@ func (s *Scenario) checkGangs() {
 		}
 		if key := q.Topology.Required; key != "" && s.doc.Has(path+".topology.required") && s.doc.Has("cluster") {
 			if _, ok := s.topologyKey(key); !ok {
-				p(path+".topology.required", "%s.topology.required: no node has the label %q; %s", path, key,
+				p(path+".topology.required", "%s.topology.required: no node has the label %q, and no layer is called so; %s", path, key,
 					strict.Suggest(key, s.topologyKeys()))
 			}
 		}
@@ -158,12 +158,18 @@ func (s *Scenario) checkGangs() {
 	}
 }
 
-// topologyKey returns the node label that a topology.required means.
+// topologyKey returns the node label that a scenario means: a layer of the topology by its name, or the label itself. ok
+// is false when no node has it.
 func (s *Scenario) topologyKey(name string) (key string, ok bool) {
+	for _, l := range s.layers() {
+		if l.Name == name && len(l.Labels) > 0 {
+			return l.Labels[0], true
+		}
+	}
 	return name, slices.Contains(s.topologyKeys(), name)
 }
 
-// topologyKeys returns the labels that nodes have, sorted.
+// topologyKeys returns the labels that nodes have, and the topology's layers by name, sorted.
 func (s *Scenario) topologyKeys() []string {
 	keys := map[string]bool{hostnameLabel: true}
 	for i := range s.Cluster.Pools {
@@ -171,7 +177,24 @@ func (s *Scenario) topologyKeys() []string {
 			keys[key] = true
 		}
 	}
+	for _, l := range s.layers() {
+		for _, key := range l.Labels {
+			keys[l.Name], keys[key] = true, true
+		}
+	}
 	return sortedKeys(keys)
+}
+
+// layers returns the layers of the topology with their labels; none without one, or while the scenario has mistakes.
+func (s *Scenario) layers() []plan.Layer {
+	if s.Cluster.Topology == nil || s.doc.Err() != nil {
+		return nil
+	}
+	if s.places == nil {
+		s.places = new(plan.Plan)
+		s.planNodes(s.places)
+	}
+	return s.places.Topology.Layers
 }
 
 // completeGangs writes out what gangs imply.

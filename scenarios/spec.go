@@ -56,6 +56,7 @@ type Scenario struct {
 
 	doc     *strict.Doc
 	catalog *catalog.Catalog
+	places  *plan.Plan // of the nodes only, for layers
 }
 
 // SetDefaults fills in what a scenario need not say.
