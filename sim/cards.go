@@ -7,6 +7,7 @@ import (
 
 	"orrery/sim/model/card"
 	"orrery/sim/model/collective"
+	"orrery/sim/model/contention"
 	"orrery/sim/model/sharing"
 	"orrery/sim/model/storage"
 	"orrery/sim/plan"
@@ -18,7 +19,7 @@ import (
 func modelCards(p *plan.Plan) []result.Model {
 	var cards []card.Card
 	if slices.ContainsFunc(p.Pools, func(o plan.Pool) bool { return o.Accelerator != nil }) {
-		cards = append(cards, collective.Card())
+		cards = append(cards, collective.Card(), contention.Card())
 		if p.Storage != nil {
 			cards = append(cards, storage.Card())
 		}

@@ -123,7 +123,7 @@ func (p *part) speed(c *client, share units.MilliGPU) int64 {
 	case p.key.profile != "" || p.pool.Sharing == plan.SharingTimeSlicing:
 		use.Kind, use.Neighbours = sharing.TimeSlicing, k-1
 		return p.fair(c, factor(use)*int64(k))
-	case p.pool.Sharing == "mps":
+	case p.pool.Sharing == plan.SharingMPS:
 		use.Kind = sharing.MPS
 		for _, other := range p.clients {
 			if other != c {

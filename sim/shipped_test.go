@@ -21,6 +21,9 @@ func TestShippedPairs(t *testing.T) {
 			return b.data.Summary.Speed.GainedHours > 0 && a.data.Summary.Speed.GainedHours == 0 &&
 				b.data.Summary.GPU.CapacityHours < a.data.Summary.GPU.CapacityHours
 		}},
+		"mig": {"share-whole", "share-mig", nil, func(a, b played) bool {
+			return b.data.Summary.QueueWait.P50 < a.data.Summary.QueueWait.P50/4 && len(b.data.Summary.MIG.Profiles) == 3
+		}},
 		"share": {"share-whole", "share-timeslicing", nil, func(a, b played) bool {
 			return b.data.Summary.QueueWait.P50 < a.data.Summary.QueueWait.P50/4 &&
 				a.data.Summary.Speed == nil && b.data.Summary.Speed.SharingHours > 0

@@ -92,7 +92,7 @@ func (t *Tracker) restartGang(j *job, p *Pod) {
 			t.p.Cluster.DeletePod(q, "gang restart")
 		}
 	}
-	t.p.Engine.After(0, engine.PhaseArrive, "restart "+j.Name, func() {
+	t.p.Engine.After(j.backoff(), engine.PhaseArrive, "restart "+j.Name, func() {
 		if j.ended {
 			return
 		}

@@ -7,6 +7,7 @@ package workload
 
 import (
 	"fmt"
+	"time"
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
@@ -92,6 +93,7 @@ type job struct {
 	restarts  []int
 	kill      *engine.Event
 	ended     bool
+	refusals  int    // by kubelets, since a pod last ran
 	group     *Group // of the pods that are made now; nil without gang
 	groups    int    // made so far
 	failed    bool   // a pod has failed by its work's own doing; of a job whose pods a controller makes
@@ -184,6 +186,7 @@ func (t *Tracker) PodStarted(p *Pod) {
 	}
 	p.started = true
 	j := p.job
+	j.refusals = 0
 	if !j.ran[p.Index] {
 		j.ran[p.Index] = true
 		if j.unstarted--; j.unstarted == 0 {
@@ -231,6 +234,9 @@ func (t *Tracker) PodEnded(p *Pod, phase, reason string) {
 		p.job.pods[p.Index] = nil
 		t.end(p.job, journal.Failed, "")
 	default: // the kubelet refused it, the node failed: not the work's own end
+		if !p.started {
+			p.job.refusals++
+		}
 		t.lost(p, reason)
 	}
 }
@@ -300,7 +306,7 @@ func (t *Tracker) lost(p *Pod, reason string) {
 	t.shrink(j)
 	t.kill(j)
 	// The replacement is a new write to the API: an event of its own, after whatever reported the loss.
-	t.p.Engine.After(0, engine.PhaseArrive, "restart "+j.Name, func() {
+	t.p.Engine.After(j.backoff(), engine.PhaseArrive, "restart "+j.Name, func() {
 		if j.ended {
 			return
 		}
@@ -308,6 +314,17 @@ func (t *Tracker) lost(p *Pod, reason string) {
 			t.end(j, journal.Killed, "replacement refused: "+err.Error())
 		}
 	})
+}
+
+// backoff is how long the replacement of a pod that a kubelet refused waits, so that nobody tries for ever at one
+// instant: as the Job controller has it (kubernetes v1.37.2, pkg/controller/job, DefaultJobPodFailureBackOff and
+// MaxJobPodFailureBackOff). Pods that were lost otherwise are replaced at once.
+func (j *job) backoff() units.Duration {
+	const first, most = 10 * time.Second, 10 * time.Minute
+	if j.refusals == 0 {
+		return 0
+	}
+	return min(first<<min(j.refusals-1, 16), most)
 }
 
 // end closes the job and deletes the pods that are still there.
