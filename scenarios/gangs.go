@@ -138,8 +138,8 @@ func (s *Scenario) checkGangs() {
 		}
 		if key := q.Topology.Required; key != "" && s.doc.Has(path+".topology.required") && s.doc.Has("cluster") {
 			if _, ok := s.topologyKey(key); !ok {
-				p(path+".topology.required", "%s.topology.required: no node has the label %q, and no layer is called so; %s", path, key,
-					strict.Suggest(key, s.topologyKeys()))
+				p(path+".topology.required", "%s.topology.required: no node has the label %q, and no layer is called so; %s",
+					path, key, strict.Suggest(key, s.topologyKeys()))
 			}
 		}
 	})
@@ -158,8 +158,8 @@ func (s *Scenario) checkGangs() {
 	}
 }
 
-// topologyKey returns the node label that a scenario means: a layer of the topology by its name, or the label itself. ok
-// is false when no node has it.
+// topologyKey returns the node label that a scenario means: a layer of the topology by its name, or the label itself.
+// ok is false when no node has it.
 func (s *Scenario) topologyKey(name string) (key string, ok bool) {
 	for _, l := range s.layers() {
 		if l.Name == name && len(l.Labels) > 0 {

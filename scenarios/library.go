@@ -24,7 +24,8 @@ type Entry struct {
 var entries = []Entry{
 	{Name: "demo"}, {Name: "quickstart-small"}, {Name: "overload"}, {Name: "preemption"}, {Name: "multi-profile"},
 	{Name: "gangs-off"}, {Name: "gangs-on"}, {Name: "topology-off"}, {Name: "topology-on"}, {Name: "train-h100"},
-	{Name: "train-gb200"}, {Name: "heterogeneous"}, {Name: "share-whole"}, {Name: "share-mig"}, {Name: "share-timeslicing"},
+	{Name: "train-gb200"}, {Name: "heterogeneous"}, {Name: "share-whole"}, {Name: "share-mig"},
+	{Name: "share-timeslicing"},
 	{Name: "timeslicing"}, {Name: "mig-dynamic-dra"}, {Name: "mmc"}, {Name: "idle-month"},
 	{Name: "fgd-small"},
 	{Name: "openb-fill", Needs: []string{"trace.file", "cluster.nodeList.file"}},
