@@ -137,9 +137,15 @@ func (s *Scenario) checkDRA(path string, pool *Pool) {
 	case deviceDrivers[gpu.Vendor] == "":
 		p(path+".driver", "%s.driver: no driver of dynamic resource allocation is known for %s; write device-plugin", path,
 			gpu.Key)
-	case pool.Sharing.Strategy != plan.SharingNone:
-		p(path+".sharing.strategy", "%s.sharing.strategy: %s is the device plugin's, and not modelled with driver: dra; "+
-			"write none", path, pool.Sharing.Strategy)
+	case pool.Sharing.Strategy != plan.SharingNone && pool.Sharing.Strategy != plan.SharingMIG,
+		pool.Sharing.MIG != nil && len(pool.Sharing.MIG.TimeSlicing) > 0:
+		p(path+".sharing.strategy", "%s.sharing.strategy: replicas and fractions of GPUs are not modelled with driver: dra; "+
+			"write none, or mig without timeSlicing", path)
+	case len(pool.Repartition) > 0:
+		p(path+".repartition", "%s.repartition: not modelled with driver: dra; write dra: {dynamicMIG: true}", path)
+	case pool.DRA.DynamicMIG && pool.Sharing.Strategy == plan.SharingMIG:
+		p(path+".sharing.strategy", "%s.sharing.strategy: mig divides GPUs for good, and dra.dynamicMIG when a pod needs "+
+			"it; remove one", path)
 	case pool.DRA.DynamicMIG && !partitioned:
 		p(path+".dra.dynamicMIG", "%s.dra.dynamicMIG: %s has no MIG; it is known of %s", path, gpu.Key,
 			strings.Join(mig.GPUs(), ", "))
@@ -169,7 +175,7 @@ func (s *Scenario) kinds() (out []kind) {
 		}
 		k := &out[at]
 		if !pool.DRA.DynamicMIG {
-			k.whole = true
+			k.static(s, pool)
 			continue
 		}
 		k.whole = k.whole || gpu.Family != "ampere"
@@ -179,6 +185,27 @@ func (s *Scenario) kinds() (out []kind) {
 		}
 	}
 	return out
+}
+
+// static adds what a pool offers whose GPUs nobody divides at run time.
+func (k *kind) static(s *Scenario, pool *Pool) {
+	m, divided := s.migOf(pool)
+	if !divided {
+		k.whole = true
+		return
+	}
+	k.whole = k.whole || len(m.instances) < pool.GPUsPerNode
+	k.mig, _ = mig.Lookup(k.gpu.Key)
+	have := map[string]bool{}
+	for _, name := range k.parts {
+		have[name] = true
+	}
+	for _, list := range m.instances {
+		for _, i := range list {
+			have[i.Profile] = true
+		}
+	}
+	k.parts = slices.DeleteFunc(k.mig.Names(), func(name string) bool { return !have[name] })
 }
 
 // claim fills in what a pod of a job asks for by a claim for its n GPUs: the kinds of GPUs that the job names, in its

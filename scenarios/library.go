@@ -26,7 +26,7 @@ var entries = []Entry{
 	{Name: "gangs-off"}, {Name: "gangs-on"}, {Name: "topology-off"}, {Name: "topology-on"}, {Name: "train-h100"},
 	{Name: "train-gb200"}, {Name: "heterogeneous"}, {Name: "share-whole"}, {Name: "share-mig"},
 	{Name: "share-timeslicing"},
-	{Name: "timeslicing"}, {Name: "mig-dynamic-dra"}, {Name: "mmc"}, {Name: "idle-month"},
+	{Name: "timeslicing"}, {Name: "mig-static"}, {Name: "mig-dynamic-dra"}, {Name: "mmc"}, {Name: "idle-month"},
 	{Name: "fgd-small"},
 	{Name: "openb-fill", Needs: []string{"trace.file", "cluster.nodeList.file"}},
 	{Name: "openb-fgd", Needs: []string{"trace.file", "cluster.nodeList.file"}},

@@ -115,7 +115,7 @@ func Nodes(p *plan.Plan) []*corev1.Node {
 			params.Taints = append(params.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
 		}
 		if pool.Driver == plan.DriverDRA {
-			params.GPUs = 0 // the status of the node does not know them
+			params.GPUs, params.Devices = 0, nil // the status of the node does not know them
 		}
 		out = append(out, kwok.BuildNode(params))
 	}

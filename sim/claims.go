@@ -114,12 +114,22 @@ func offersClaims(p *plan.Pool, claims []plan.Claim) bool {
 	for _, c := range claims {
 		if !slices.ContainsFunc(c.Any, func(a plan.DeviceRequest) bool {
 			return p.Driver == plan.DriverDRA && a.Device == p.DRA.Device && (a.Model == "" || a.Model == p.GPUModel) &&
-				(a.MIG == "" || p.DRA.DynamicMIG)
+				(a.MIG == "" || p.DRA.DynamicMIG || hasInstances(p, a.MIG))
 		}) {
 			return false
 		}
 	}
 	return true
+}
+
+// hasInstances reports whether nodes of a pool are divided into MIG instances of the profile, among others.
+func hasInstances(p *plan.Pool, profile string) bool {
+	for _, list := range p.Slots {
+		if slices.ContainsFunc(list, func(s plan.Slot) bool { return s.Profile == profile }) {
+			return true
+		}
+	}
+	return false
 }
 
 // buildClaims starts the controller of resource claims, when anything in the run can have some.

@@ -34,10 +34,31 @@ func (c *cluster) driverNode(i int, pool plan.Pool) dra.Node {
 		}
 	}
 	n.MIG, _ = mig.Lookup(pool.GPUModel)
+	if pool.Slots != nil {
+		n.Layouts = layouts(pool)
+	}
 	if n.Driver == dra.NVIDIA {
 		n.Clique = nodeLabels(pool, c.plan.Nodes[i])[cliqueLabel]
 	}
 	return n
+}
+
+// layouts returns the MIG instances of each GPU of a pool's node; nil for a GPU that is whole.
+func layouts(pool plan.Pool) [][]mig.Instance {
+	out := make([][]mig.Instance, pool.GPUsPerNode)
+	for g := range out {
+		list, divided := pool.Slots[g]
+		if !divided {
+			continue
+		}
+		out[g] = []mig.Instance{}
+		for _, s := range list {
+			if s.Replica == 0 {
+				out[g] = append(out[g], mig.Instance{Profile: s.Profile, Start: s.Start})
+			}
+		}
+	}
+	return out
 }
 
 // publish lets the drivers of node i offer its devices.

@@ -41,8 +41,11 @@ journal: {api: true}
 // ends, every claim and partition is given back, and no claim outlives its pod by more than the controller needs.
 func TestDRA(t *testing.T) {
 	for name, sets := range map[string][]string{
-		"claims":             nil,
-		"extended resources": {"workload.request=resource", "workload.fractions=whole", "workload.resource=nvidia.com/gpu", "cluster.pools.h100.dra.dynamicMIG=false"},
+		"claims": nil,
+		"instances made beforehand": {"cluster.pools.h100.dra.dynamicMIG=false",
+			"cluster.pools.h100.sharing={strategy: mig, mig: {config: all-balanced}}"},
+		"extended resources": {"workload.request=resource", "workload.fractions=whole",
+			"workload.resource=nvidia.com/gpu", "cluster.pools.h100.dra.dynamicMIG=false"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var first played

@@ -56,7 +56,7 @@ func (n Node) onGPU(gpu int) (out []named) {
 			}
 		}
 		return out
-	case gpu < len(n.Layouts) && len(n.Layouts[gpu]) > 0:
+	case gpu < len(n.Layouts) && n.Layouts[gpu] != nil:
 		for _, inst := range n.Layouts[gpu] {
 			p, _ := n.MIG.Profile(inst.Profile)
 			out = append(out, part(p, inst.Start, false))

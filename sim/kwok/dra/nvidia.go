@@ -53,7 +53,7 @@ func gpuName(i int) string { return fmt.Sprintf("gpu-%d", i) }
 func (n Node) static() []resourcev1.Device {
 	var out []resourcev1.Device
 	for i := range n.UUIDs {
-		if i >= len(n.Layouts) || len(n.Layouts[i]) == 0 {
+		if i >= len(n.Layouts) || n.Layouts[i] == nil {
 			out = append(out, n.whole(i))
 			continue
 		}

@@ -29,7 +29,8 @@ type Node struct {
 	MIG *mig.Geometry
 	// Dynamic offers every GPU whole and in every partition.
 	Dynamic bool
-	// Layouts are the instances of each GPU without Dynamic, by minor number; nil or empty = whole.
+	// Layouts are the instances of each GPU without Dynamic, by minor number; nil = whole, empty = a GPU in MIG mode
+	// that has none.
 	Layouts [][]mig.Instance
 	// Clique names the NVLink domain of several nodes that the node belongs to; "" = none.
 	Clique string
