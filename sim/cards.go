@@ -10,6 +10,7 @@ import (
 	"orrery/sim/model/contention"
 	"orrery/sim/model/sharing"
 	"orrery/sim/model/storage"
+	"orrery/sim/model/training"
 	"orrery/sim/plan"
 	"orrery/sim/result"
 )
@@ -19,7 +20,7 @@ import (
 func modelCards(p *plan.Plan) []result.Model {
 	var cards []card.Card
 	if slices.ContainsFunc(p.Pools, func(o plan.Pool) bool { return o.Accelerator != nil }) {
-		cards = append(cards, collective.Card(), contention.Card())
+		cards = append(cards, training.Card(), collective.Card(), contention.Card())
 		if p.Storage != nil {
 			cards = append(cards, storage.Card())
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"orrery/sim/model/card"
+	"orrery/sim/model/contention"
 	"orrery/sim/model/sharing"
 	"orrery/sim/model/training"
 	"orrery/sim/plan"
@@ -14,7 +15,7 @@ import (
 )
 
 // modelCards are the models of the simulator that state what they are.
-func modelCards() []card.Card { return append(training.Cards(), sharing.Card()) }
+func modelCards() []card.Card { return append(training.Cards(), contention.Card(), sharing.Card()) }
 
 func newModel() *cobra.Command {
 	c := &cobra.Command{

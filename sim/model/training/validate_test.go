@@ -3,6 +3,7 @@ package training
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -107,6 +108,35 @@ func TestReadme(t *testing.T) {
 	}
 	if err := os.WriteFile("README.md", []byte(want), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFrontPage holds the table in the project's README against the model.
+func TestFrontPage(t *testing.T) {
+	const file, begin, end = "../../../README.md", "<!-- begin generated: training -->\n", "<!-- end generated: training -->"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the table of the training model", file)
+	}
+	var errors strings.Builder
+	for _, line := range Card().Error[:4] {
+		errors.WriteString("- " + line + "\n")
+	}
+	want := before + begin + "\n" + errors.String() + "\n<details><summary>Predicted against published speed, " +
+		"row by row</summary>\n\n" + Table() + "\n</details>\n\n" + end + after
+	switch {
+	case want == string(text):
+	case !*rewrite:
+		t.Fatalf("%s is stale; run: go test ./sim/model/training -run TestFrontPage -rewrite", file)
+	default:
+		if err := os.WriteFile(file, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
