@@ -124,7 +124,7 @@ func (p *pace) share(m *paced) (changed []*client) {
 		}
 		for _, s := range slots {
 			if divided(p.pools[id], s) {
-				p.shares.add(c, node, p.pools[id], s)
+				p.shares.add(c, pod.Key(), node, p.pools[id], s)
 			}
 		}
 		c.demand = max(c.demand, int64(cmp.Or(pod.Spec.Demand, units.GPU))*(workload.FullSpeed/int64(units.GPU)))
@@ -134,6 +134,14 @@ func (p *pace) share(m *paced) (changed []*client) {
 	}
 	m.client = c
 	return p.shares.begin(c)
+}
+
+// Shrink implements workload.Physics. The team's flow stays as it is: those who are left still wait for each other, and
+// they end with the work that all of them began.
+func (p *pace) Shrink(team *workload.Team, pod *workload.Pod) {
+	if m := p.teams[team]; m != nil && m.client != nil {
+		p.retell(nil, p.shares.shrink(m.client, pod.Key()))
+	}
 }
 
 // End implements workload.Physics.

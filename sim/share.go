@@ -45,6 +45,7 @@ type client struct {
 type stand struct {
 	part  *part
 	share units.MilliGPU
+	pod   string // key of the pod that stands there
 }
 
 // shared reports whether slots of the pool can be parts of GPUs.
@@ -55,15 +56,15 @@ func divided(pool *plan.Pool, s journal.Slot) bool {
 	return s.Profile != "" || s.Share < units.GPU || pool.SlotsPerGPU > 1
 }
 
-// add puts a team's client on a part; begin must follow.
-func (s *shares) add(c *client, node string, pool *plan.Pool, slot journal.Slot) {
+// add puts a pod of a team's client on a part; begin must follow.
+func (s *shares) add(c *client, pod, node string, pool *plan.Pool, slot journal.Slot) {
 	k := partKey{node: node, gpu: slot.Index, profile: slot.Profile, start: slot.Start}
 	p := s.parts[k]
 	if p == nil {
 		p = &part{key: k, pool: pool}
 		s.parts[k] = p
 	}
-	c.on = append(c.on, stand{p, slot.Share})
+	c.on = append(c.on, stand{p, slot.Share, pod})
 }
 
 // begin lets a client work on its parts and returns the others whose speed is another now.
@@ -73,7 +74,7 @@ func (s *shares) begin(c *client) []*client {
 			at.part.clients = append(at.part.clients, c)
 		}
 	}
-	others := c.neighbours()
+	others := c.neighbours(c.on)
 	c.speed = c.slowest()
 	return others
 }
@@ -81,18 +82,40 @@ func (s *shares) begin(c *client) []*client {
 // end takes a client off its parts and returns the others whose speed is another now.
 func (s *shares) end(c *client) []*client {
 	for _, at := range c.on {
-		at.part.clients = slices.DeleteFunc(at.part.clients, func(x *client) bool { return x == c })
-		if len(at.part.clients) == 0 {
-			delete(s.parts, at.part.key)
-		}
+		s.off(c, at.part)
 	}
-	return c.neighbours()
+	return c.neighbours(c.on)
 }
 
-// neighbours sets the speeds of the others on a client's parts and returns those that changed.
-func (c *client) neighbours() []*client {
+// shrink takes a pod of a client off its parts and returns those whose speed is another now, the client among them.
+func (s *shares) shrink(c *client, pod string) []*client {
+	before := c.on
+	c.on = slices.DeleteFunc(slices.Clone(c.on), func(at stand) bool { return at.pod == pod })
+	for _, at := range before {
+		if !slices.ContainsFunc(c.on, func(still stand) bool { return still.part == at.part }) {
+			s.off(c, at.part)
+		}
+	}
+	changed := c.neighbours(before)
+	if speed := c.slowest(); speed != c.speed {
+		c.speed = speed
+		changed = append(changed, c)
+	}
+	return changed
+}
+
+// off takes a client off a part.
+func (s *shares) off(c *client, p *part) {
+	p.clients = slices.DeleteFunc(p.clients, func(x *client) bool { return x == c })
+	if len(p.clients) == 0 {
+		delete(s.parts, p.key)
+	}
+}
+
+// neighbours sets the speeds of the others on parts of a client and returns those that changed.
+func (c *client) neighbours(on []stand) []*client {
 	var changed []*client
-	for _, at := range c.on {
+	for _, at := range on {
 		for _, other := range at.part.clients {
 			if other == c || slices.Contains(changed, other) {
 				continue

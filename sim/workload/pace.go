@@ -2,6 +2,8 @@ package workload
 
 import (
 	"math/bits"
+	"slices"
+	"time"
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
@@ -12,9 +14,9 @@ import (
 const FullSpeed = 1_000_000
 
 // Team is the pods that work as one: all pods of a job whose work starts together, else each pod alone. It lives from
-// when its work begins until the first of its pods stops.
+// when its work begins until the last of its pods has done its work, or one of them stops before that.
 type Team struct {
-	Pods []*Pod // by index
+	Pods []*Pod // that have work to do, by index
 	// Restart is true when some pod of the team is not the first of its index: the work goes on from a saved state, or
 	// begins anew.
 	Restart bool
@@ -31,6 +33,8 @@ type Physics interface {
 	// Begin tells that a team starts to work; it returns how long the team prepares before (reading its saved state)
 	// and its speed in millionths of that of the trace, at least 1.
 	Begin(*Team) (prepare units.Duration, speed int64)
+	// Shrink tells that a pod has done its work and is of the team no more; the others go on, at least one.
+	Shrink(*Team, *Pod)
 	// End tells that a team does not work any more.
 	End(*Team)
 }
@@ -72,6 +76,22 @@ func (t *Tracker) SetSpeed(team *Team, speed int64) {
 
 // Speed returns the team's speed in millionths.
 func (team *Team) Speed() int64 { return team.speed }
+
+// finish takes a pod off its team when it has done its work. The others go on: should one of them be lost later, what
+// they have done counts.
+func (t *Tracker) finish(p *Pod) {
+	team := p.team
+	if team == nil || len(team.Pods) == 1 {
+		t.leave(p)
+		return
+	}
+	t.settle(p)
+	p.team = nil
+	team.Pods = slices.DeleteFunc(slices.Clone(team.Pods), func(q *Pod) bool { return q == p })
+	if t.p.Physics != nil {
+		t.p.Physics.Shrink(team, p)
+	}
+}
 
 // leave ends the team of a pod that stops.
 func (t *Tracker) leave(p *Pod) {
@@ -170,17 +190,27 @@ func (t *Tracker) checkpoints(j *job) units.Duration {
 	return t.p.Pods.CheckpointInterval
 }
 
-// scale returns d × num ÷ den, rounded down; d ≥ 0.
+// longest is the longest span of time or work, as long as a trace's: what takes longer never ends, and sums of a few
+// stay countable.
+const longest = 100 * 365 * 24 * time.Hour
+
+// scale returns d × num ÷ den, rounded down, at most longest; d ≥ 0.
 func scale(d units.Duration, num, den int64) units.Duration {
 	hi, lo := bits.Mul64(uint64(d), uint64(num))
-	q, _ := bits.Div64(hi, lo, uint64(den))
-	return units.Duration(q)
+	return divide(hi, lo, uint64(den))
 }
 
-// scaleUp returns d × num ÷ den, rounded up; d ≥ 0.
+// scaleUp returns d × num ÷ den, rounded up, at most longest; d ≥ 0.
 func scaleUp(d units.Duration, num, den int64) units.Duration {
 	hi, lo := bits.Mul64(uint64(d), uint64(num))
 	lo, carry := bits.Add64(lo, uint64(den-1), 0)
-	q, _ := bits.Div64(hi+carry, lo, uint64(den))
-	return units.Duration(q)
+	return divide(hi+carry, lo, uint64(den))
+}
+
+func divide(hi, lo, den uint64) units.Duration {
+	if hi >= den {
+		return longest // the quotient has more than 64 bits
+	}
+	q, _ := bits.Div64(hi, lo, den)
+	return units.Duration(min(q, uint64(longest)))
 }

@@ -219,7 +219,7 @@ func (t *Tracker) PodEnded(p *Pod, phase, reason string) {
 	case phase == "Succeeded":
 		j := p.job
 		p.gone = true
-		t.leave(p)
+		t.finish(p)
 		j.pods[p.Index] = nil
 		if j.left--; j.left == 0 && !p.Managed() { // else the controller says so
 			t.end(j, journal.Succeeded, "")

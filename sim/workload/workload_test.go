@@ -40,6 +40,9 @@ func (b *bench) Begin(t *Team) (units.Duration, int64) {
 	return pace.prepare, pace.speed
 }
 
+// Shrink implements Physics.
+func (b *bench) Shrink(t *Team, p *Pod) { b.printf("shrink %s without %s", t.Pods[0].Name, p.Name) }
+
 // End implements Physics.
 func (b *bench) End(t *Team) { b.printf("stop   %s", t.Pods[0].Name) }
 

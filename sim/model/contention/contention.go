@@ -14,6 +14,9 @@
 // This is what fair queueing at packet level comes to (Bertsekas and Gallager, Data Networks, 2nd ed. 1992, section
 // 6.5.2: max-min flow control), and what flow-level simulators of data centres use.
 //
+// Nobody is slower than a millionth of full speed. Flows at that floor may overfill a link, which is thousands of times
+// too narrow for them.
+//
 // # What it leaves out
 //
 // Demand is an average over a step. Two jobs whose bursts of communication meet slow each other more than the model
@@ -128,6 +131,16 @@ func (n *Network) Load(id LinkID) (carried, capacity float64) {
 	return carried, l.capacity
 }
 
+// above is what the link carries of flows above the floor.
+func (n *Network) above(id LinkID) (carried float64) {
+	for _, f := range n.links[id].flows {
+		if f.speed > 1 {
+			carried += float64(float64(f.speed) / Full * f.on(id).Demand)
+		}
+	}
+	return carried
+}
+
 // on returns the flow's use of a link.
 func (f *Flow) on(id LinkID) Use {
 	for _, u := range f.uses {
@@ -164,7 +177,7 @@ func (n *Network) settle(f *Flow) (changed []*Flow) {
 		}
 	}
 	for _, id := range links {
-		if carried, capacity := n.Load(id); carried > capacity*(1+1e-9) { // float sums, nothing more
+		if carried, capacity := n.above(id), n.links[id].capacity; carried > capacity*(1+1e-9) { // float sums, nothing more
 			panic(fmt.Sprintf("contention: link %d carries %v of %v", id, carried, capacity))
 		}
 	}

@@ -137,3 +137,17 @@ func TestKnown(t *testing.T) {
 		t.Errorf("weights 2 and 1 on 3: %d and %d", two.Speed(), one.Speed())
 	}
 }
+
+// TestFloor: a link far too narrow slows its flows to a millionth, and a wider one beside it stays within its capacity.
+func TestFloor(t *testing.T) {
+	var n Network
+	narrow, wide := n.AddLink(1e-12), n.AddLink(1)
+	a, _ := n.Add([]Use{{narrow, 1, 1}, {wide, 1, 1}})
+	b, _ := n.Add([]Use{{wide, 2, 1}})
+	if a.Speed() != 1 || b.Speed() >= Full/2+1 || b.Speed() < Full/2-1 {
+		t.Errorf("speeds %d and %d, want 1 and half of full", a.Speed(), b.Speed())
+	}
+	if n.Remove(a); b.Speed() != Full/2 {
+		t.Errorf("alone on a link of half its demand: %d", b.Speed())
+	}
+}
