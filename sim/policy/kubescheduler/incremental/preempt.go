@@ -26,23 +26,39 @@ type postFilter struct {
 	draw       draw
 	budgets    []*policyv1.PodDisruptionBudget // that dry runs were made with
 
-	groupsFirst bool // preemption is the first plugin that has something to say of a pod group without claims
+	groupsFirst bool                         // preemption comes first for a pod group, or after devices only
+	devices     fwk.PodGroupPostFilterPlugin // DynamicResources where it comes before preemption; nil = it does not
 }
 
 func newPostFilter(f framework.Framework, c *Cycle) *postFilter {
 	p := &postFilter{Framework: f, cycle: c, preemption: preemptionOf(f)}
-	for _, x := range f.ListPlugins().PodGroupPostFilter.Enabled {
-		if x.Name == names.DefaultPreemption {
-			p.groupsFirst = true
-		}
-		if x.Name != names.DynamicResources { // which has nothing to say of pods without claims
-			break
-		}
-	}
+	p.lookForGroups()
 	if p.preemption != nil {
 		p.preemption.Evaluator.Interface = drawn{p.preemption.Evaluator.Interface, &p.draw}
 	}
 	return p
+}
+
+// lookForGroups finds out what upstream asks of a pod group before preemption.
+func (f *postFilter) lookForGroups() {
+	for _, x := range f.ListPlugins().PodGroupPostFilter.Enabled {
+		switch x.Name {
+		case names.DefaultPreemption:
+			f.groupsFirst = true
+			return
+		case names.DynamicResources:
+			for _, plugin := range f.EnqueueExtensions() {
+				if d, ok := plugin.(fwk.PodGroupPostFilterPlugin); ok && plugin.Name() == x.Name {
+					f.devices = d
+				}
+			}
+			if f.devices == nil {
+				return
+			}
+		default:
+			return
+		}
+	}
 }
 
 // preemptionOf returns the profile's preemption plugin if it is the only PostFilter plugin that does anything.
@@ -94,11 +110,22 @@ func (f *postFilter) RunPostFilterPlugins(ctx context.Context, state fwk.CycleSt
 // the cluster has a lower priority.
 func (f *postFilter) RunPodGroupPostFilterPlugins(ctx context.Context, state *framework.CycleState,
 	group fwk.PodGroupInfo, try fwk.PodGroupSchedulingFunc) (*fwk.PodGroupPostFilterResult, *fwk.Status) {
-	if f.groupsFirst && f.hopeless(group) {
+	if f.groupsFirst && f.hopeless(group) && f.devicesPass(ctx, state, group, try) {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "pod group preemption: No preemption victims found "+
 			"for incoming preemptor").WithPlugin(names.DefaultPreemption)
 	}
 	return f.Framework.RunPodGroupPostFilterPlugins(ctx, state, group, try)
+}
+
+// devicesPass reports whether DynamicResources leaves the group to preemption. Upstream's own plugin says so: it does
+// nothing for pods without claims, so that it can be asked again, but fails when no member was tried at all.
+func (f *postFilter) devicesPass(ctx context.Context, state *framework.CycleState, group fwk.PodGroupInfo,
+	try fwk.PodGroupSchedulingFunc) bool {
+	if f.devices == nil {
+		return true
+	}
+	_, status := f.devices.PodGroupPostFilter(ctx, state, group, try)
+	return status.Code() == fwk.Unschedulable
 }
 
 // hopeless reports whether a group may preempt, and nobody has a lower priority.
