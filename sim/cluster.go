@@ -255,6 +255,9 @@ func (c *cluster) committed(k kube.Commit) {
 	if c.ended {
 		return
 	}
+	if c.p.watch != nil {
+		c.p.watch(k)
+	}
 	if c.plan.JournalAPI {
 		c.record(journal.API{Verb: k.Verb, Object: objectName(k), Sub: k.Sub, RV: k.RV})
 	}

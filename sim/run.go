@@ -12,6 +12,7 @@ import (
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
+	"orrery/sim/kube"
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/policy/kubescheduler"
@@ -32,6 +33,8 @@ type Params struct {
 	SinkErr func() error
 	// ExactUpstream runs kube-scheduler's own scheduling cycle instead of the incremental one. The journal is the same.
 	ExactUpstream bool
+
+	watch func(kube.Commit) // sees every write of the API; tests only
 }
 
 // Progress is what a progress bar shows.
