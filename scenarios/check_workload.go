@@ -170,6 +170,7 @@ func (s *Scenario) checkWorkload() {
 			bases))
 	}
 	s.checkModelLabel()
+	s.checkClaims()
 	for i, t := range w.Tolerations {
 		at := fmt.Sprintf("workload.tolerations[%d]", i)
 		switch {

@@ -152,6 +152,22 @@ func (s *Scenario) checkDRA(path string, pool *Pool) {
 	}
 }
 
+// checkClaims reports what pods that ask by claims cannot get.
+func (s *Scenario) checkClaims() {
+	w := &s.Workload
+	if w.Request != RequestClaim {
+		return
+	}
+	if s.doc.Has("cluster.pools") && len(s.kinds()) == 0 {
+		s.doc.Problemf("workload.request", "workload.request: claim, but no pool offers GPUs so; add driver: dra to one, or "+
+			"write resource")
+	}
+	if len(w.Resources) > 0 {
+		s.doc.Problemf("workload.resources", "workload.resources: with request: claim no job asks for an extended resource; "+
+			"remove one of the two")
+	}
+}
+
 // kind is a model of GPUs that pools offer by dynamic resource allocation.
 type kind struct {
 	gpu   catalog.GPU

@@ -13,6 +13,7 @@ import (
 const (
 	WarnReplica  = "gpu-replica-limit" // a job needs more replicas than a pod can have
 	WarnInstance = "gpu-mig-instance"  // a job asks for whole GPUs and gets MIG instances
+	WarnNoWhole  = "gpu-none-whole"    // a job asks for whole GPUs, and all are divided
 )
 
 // offer is how the pools offer the GPUs of one base resource.
@@ -194,7 +195,9 @@ func (j *jobs) whole(pod *plan.Pod, o *offer, n int, base string) {
 		pod.Resource, pod.Slots = base, n
 		pod.GPUs = units.MilliGPU(n) * j.units[base]
 	case !j.instance(pod, o, n, 1000):
-		pod.Resource, pod.Slots = base, n // nobody offers it: the pod waits
+		j.warn(WarnNoWhole, "jobs need whole GPUs and wait for ever, because all GPUs are divided; workload.resources "+
+			"gives jobs other resources", 1)
+		pod.Resource, pod.Slots = base, n
 	}
 }
 

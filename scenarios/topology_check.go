@@ -27,6 +27,7 @@ func (s *Scenario) checkTopology() {
 		p("cluster.topology.fabrics", "cluster.topology.fabrics: there is none; add e.g. - preset: rail-optimized")
 	}
 	s.checkPlaceLabels(t)
+	s.checkLayerNames(t)
 	s.checkUplink("cluster.topology.zone", t.Zone)
 	s.checkUplink("cluster.topology.region", t.Region)
 	s.checkFabricPools(t)
@@ -263,6 +264,25 @@ func (s *Scenario) checkDomain(field string, d FabricDomain, layers map[string]s
 	}
 }
 
+// checkLayerNames checks that no two layers are called alike: gangs and results know layers by their names.
+func (s *Scenario) checkLayerNames(t *Topology) {
+	kinds := map[string]string{} // of the names met
+	for _, kind := range plan.LayerKinds() {
+		kinds[kind] = kind
+	}
+	for i := range t.Fabrics {
+		for j, l := range t.Fabrics[i].Layers {
+			field := fmt.Sprintf("cluster.topology.fabrics[%d].layers[%d].name", i, j)
+			if kind := kinds[l.Name]; kind != "" && kind != l.Kind {
+				s.doc.Problemf(field, "%s: %q is the name of layers of the kind %s; choose another", field, l.Name, kind)
+			}
+			if l.Name != "" {
+				kinds[l.Name] = l.Kind
+			}
+		}
+	}
+}
+
 // checkPlaceLabels checks the keys of labels, and that pools leave them alone.
 func (s *Scenario) checkPlaceLabels(t *Topology) {
 	p := s.doc.Problemf
@@ -281,6 +301,8 @@ func (s *Scenario) checkPlaceLabels(t *Topology) {
 			p(field, "%s: the key %s is that of layer %s already; choose another", field, own, taken[own])
 		case own == hostnameLabel || own == zoneLabel || own == regionLabel:
 			p(field, "%s: %s is Kubernetes' own; choose another", field, own)
+		case s.labelled(own) != "":
+			p(field, "%s: the nodes of pool %q have a label %s of their own; choose another", field, s.labelled(own), own)
 		}
 		taken[own] = kind
 	}
@@ -293,6 +315,17 @@ func (s *Scenario) checkPlaceLabels(t *Topology) {
 			}
 		}
 	}
+}
+
+// labelled returns the first pool whose nodes have a label that the simulator sets beside those of the topology.
+func (s *Scenario) labelled(key string) string {
+	for i := range s.Cluster.Pools {
+		pool := &s.Cluster.Pools[i]
+		if _, own := pool.Labels[key]; !own && s.labels(pool)[key] != "" {
+			return pool.Name
+		}
+	}
+	return ""
 }
 
 // keys lists all keys that the topology's labels can have, but those that come from the pools.

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 
 	"orrery/sim/model/training"
@@ -79,8 +80,53 @@ func (s *Scenario) checkWork(path string, w *TrainingWork) {
 			p(path+".model", "%s.model: %v; or give its numbers under shape:", path, err)
 			return
 		}
+	} else if !s.checkShape(path+".shape", w.Shape) {
+		return
 	}
 	s.checkModel(path, w)
+}
+
+// checkShape finds numbers that no transformer has together, and reports whether there are none.
+func (s *Scenario) checkShape(at string, m *ModelShape) bool {
+	var problems int
+	p := func(field, format string, args ...any) {
+		problems++
+		s.doc.Problemf(at+field, at+field+": "+format, args...)
+	}
+	if m.Experts == 0 {
+		for _, f := range []struct {
+			name  string
+			value int
+		}{{".topK", m.TopK}, {".expertFFN", m.ExpertFFN}, {".moeLayers", m.MoELayers}} {
+			if f.value > 0 {
+				p(f.name, "only with experts; add that or remove it")
+			}
+		}
+	} else {
+		if m.TopK < 1 || m.TopK > m.Experts {
+			p(".topK", "%d of %d experts cannot see a token; write 1 to %d", m.TopK, m.Experts, m.Experts)
+		}
+		if m.ExpertFFN < 1 {
+			p(".expertFFN", "nothing says how wide an expert is; add its inner width")
+		}
+		if m.MoELayers > m.Layers {
+			p(".moeLayers", "%d of %d layers; write at most %d", m.MoELayers, m.Layers, m.Layers)
+		}
+	}
+	if m.KV > cmp.Or(m.Query, m.Hidden) {
+		p(".kv", "%d is more than query, %d; exchange them", m.KV, cmp.Or(m.Query, m.Hidden))
+	}
+	if problems > 0 {
+		return false
+	}
+	inside := float64(m.Vocabulary) * float64(m.Hidden)
+	if !m.Tied {
+		inside *= 2
+	}
+	if inside += m.model().ExpertParams; inside > m.Params {
+		p(".params", "%g, but the embeddings and experts alone have %g; correct one of them", m.Params, inside)
+	}
+	return problems == 0
 }
 
 // modelFields lists the fields that say how a model is spread over GPUs and that are not at their default.

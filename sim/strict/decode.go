@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -220,6 +221,7 @@ func (d *Doc) decodeString(n *yaml.Node, path string, v reflect.Value, tag refle
 				return
 			}
 		}
+		allowed = slices.DeleteFunc(allowed, func(a string) bool { return a == "" }) // which is to leave the field out
 		d.fail(n, fmt.Sprintf("%s: %q is not one of its values; %s", named(path), shorten(n.Value), Suggest(n.Value,
 			allowed)))
 		return
