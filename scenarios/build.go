@@ -54,7 +54,7 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 				Watch:          units.Duration(s.Scheduler.Latency.Watch),
 			},
 		},
-		Stages: planFiles(s.Stages), Manifests: planFiles(s.Manifests),
+		Stages: planFiles(s.Stages), Manifests: planFiles(s.Manifests), Gangs: s.manifestGangs(),
 		Pods:       s.podPolicy(),
 		Pricing:    s.planPricing(),
 		JournalAPI: s.Journal.API, JobController: s.planJobController(),

@@ -237,6 +237,22 @@ func (j *jobs) gang(t *traces.Job, pods int) *plan.Gang {
 	return &plan.Gang{Min: pods, TopologyKey: key, DisruptAll: g.Disruption == disruptAll, OnLoss: lost}
 }
 
+// manifestGangs is the gang of the jobs that operators' objects among the manifests stand for; nil = they are none.
+// Rules are for jobs of the trace.
+func (s *Scenario) manifestGangs() *plan.Gang {
+	g := &s.Workload.Gangs
+	if g.Policy != plan.GangsPodGroups {
+		return nil
+	}
+	key, _ := s.topologyKey(g.Topology.Required)
+	all := g.Disruption == disruptAll
+	lost := g.lost()
+	if all {
+		lost = plan.LossRestart // also beside Job objects, whose controller replaces what is lost
+	}
+	return &plan.Gang{Min: g.MinPods, TopologyKey: key, DisruptAll: all, OnLoss: lost}
+}
+
 func (r *GangRule) matches(t *traces.Job) bool {
 	return (r.Tenant == "" || r.Tenant == t.Tenant) && (r.Class == "" || r.Class == t.Class) &&
 		t.GPUs >= r.MinGPUs && (r.MaxGPUs == 0 || t.GPUs <= r.MaxGPUs)

@@ -173,7 +173,7 @@ func (c *cluster) buildManifests() error {
 	if err := c.buildJobController(); err != nil {
 		return err
 	}
-	if err := createManifests(c.store, c.parts.manifests, c.namespace, c.submitGiven); err != nil || !budgets {
+	if err := createManifests(c.store, c.parts.manifests, c.namespace, c.submitGiven, c.operate); err != nil || !budgets {
 		return err
 	}
 	var err error

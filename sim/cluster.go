@@ -45,7 +45,8 @@ type cluster struct {
 
 	jobController *jobcontroller.Controller // nil without Job objects
 	given         map[string]*batchv1.Job   // by job: Jobs of the user's manifests
-	refused       error                     // why the API refused the latest of them
+	refused       error                     // why the API refused the latest of what a job is made of
+	operated      map[string][]*corev1.Pod  // by job: pods of operators' objects of the user's manifests
 
 	jobs *workload.Tracker
 	pace *pace // nil when work always goes as fast as the trace says

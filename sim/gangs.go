@@ -14,7 +14,10 @@ import (
 var podGroupsResource = schedulingv1beta1.SchemeGroupVersion.WithResource("podgroups")
 
 // CreateGroup makes the PodGroup object of a gang.
-func (c *cluster) CreateGroup(g *workload.Group) error { return c.createGroup(g) }
+func (c *cluster) CreateGroup(g *workload.Group) error {
+	c.refused = c.createGroup(g)
+	return c.refused
+}
 
 func (c *cluster) createGroup(g *workload.Group, owners ...metav1.OwnerReference) error {
 	gang := g.Job.Gang

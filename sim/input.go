@@ -15,6 +15,7 @@ import (
 	"orrery/sim/kube"
 	"orrery/sim/kwok/dra"
 	"orrery/sim/plan"
+	"orrery/sim/policy/operators"
 	"orrery/sim/units"
 )
 
@@ -30,15 +31,22 @@ type manifest struct {
 	object runtime.Object
 	at     string         // file:line, for messages
 	run    units.Duration // length of a Job's work; < 0 = it has no end
+
+	operated *operators.Expansion // of an operator's object; nil = it is none
+	submit   units.Duration       // when the operator makes its pods
 }
 
-// annotationRun says, on a Job of the user's manifests, how long the work of each of its pods takes. It is physics: it
-// is taken off the object, so that no controller sees it.
-const annotationRun = "orrery.dev/run"
+// Annotations of the user's manifests. They are taken off the objects, so that no controller sees them.
+const (
+	// annotationRun says, on a Job or an operator's object, how long the work of each of its pods takes: physics.
+	annotationRun = "orrery.dev/run"
+	// annotationSubmit says when an operator's object is created; without it at the beginning of the run.
+	annotationSubmit = "orrery.dev/submit"
+)
 
 // readManifests decodes a manifest file.
 func readManifests(f plan.File) ([]manifest, error) {
-	objects, err := kube.DecodeManifests(f.Name, f.Data, dra.Scheme())
+	objects, err := kube.DecodeManifests(f.Name, f.Data, dra.Scheme(), operators.Scheme())
 	var out []manifest
 	errs := []error{err}
 	for _, obj := range objects {
@@ -47,26 +55,29 @@ func readManifests(f plan.File) ([]manifest, error) {
 			errs = append(errs, fmt.Errorf("%s: %s", m.at, why))
 		}
 		if job, ok := obj.(*batchv1.Job); ok {
-			errs = append(errs, m.takeRun(job))
+			errs = append(errs, m.take(job, annotationRun, &m.run))
+		}
+		if operators.Owns(obj) {
+			errs = append(errs, m.operate(f))
 		}
 		out = append(out, m)
 	}
 	return out, errors.Join(errs...)
 }
 
-// takeRun reads and removes the length of a Job's work.
-func (m *manifest) takeRun(job *batchv1.Job) error {
-	text, ok := job.Annotations[annotationRun]
+// take reads and removes an annotation that is a time.
+func (m *manifest) take(o metav1.Object, key string, into *units.Duration) error {
+	text, ok := o.GetAnnotations()[key]
 	if !ok {
 		return nil
 	}
-	delete(job.Annotations, annotationRun)
+	delete(o.GetAnnotations(), key)
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 || d%units.Tick != 0 {
 		return fmt.Errorf("%s: annotation %s: %q is not a duration in whole microseconds; write it like 90s or 2h30m",
-			m.at, annotationRun, text)
+			m.at, key, text)
 	}
-	m.run = d
+	*into = d
 	return nil
 }
 
@@ -105,12 +116,19 @@ func lineOf(text []byte, obj runtime.Object) int {
 }
 
 // createManifests creates the user's objects in order, as kubectl would: what names no namespace goes to "default", and
-// namespace is called for each one that is used. Jobs are handed to submit, if there is one. All refusals are
-// reported at once.
+// namespace is called for each one that is used. Jobs are handed to submit, if there is one, and operators' objects to
+// operate. All refusals are reported at once.
 func createManifests(store *kube.Store, list []manifest, namespace func(name string),
-	submit func(*batchv1.Job, units.Duration) error) error {
+	submit func(*batchv1.Job, units.Duration) error, operate func(*manifest) error) error {
 	var errs []error
-	for _, m := range list {
+	for i, m := range list {
+		if m.operated != nil {
+			namespace(m.object.(metav1.Object).GetNamespace())
+			if err := operate(&list[i]); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", m.at, err))
+			}
+			continue
+		}
 		if o, ok := m.object.(metav1.Object); ok {
 			gvk := m.object.GetObjectKind().GroupVersionKind()
 			mapping, err := store.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
@@ -155,5 +173,5 @@ func admit(list []manifest, epoch time.Time) error {
 			// Refused when it is there already, or when the name is bad, which the object's own refusal says.
 			_, _ = store.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		}
-	}, nil)
+	}, nil, func(m *manifest) error { return m.admitPods(store) })
 }

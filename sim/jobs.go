@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"maps"
 	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -58,13 +57,7 @@ func (c *cluster) submitGiven(obj *batchv1.Job, run units.Duration) error {
 	}
 	var asks journal.PodCreate
 	pod := &corev1.Pod{Spec: *obj.Spec.Template.Spec.DeepCopy()}
-	for i := range pod.Spec.Containers { // as the API will
-		r := &pod.Spec.Containers[i].Resources
-		all := corev1.ResourceList{}
-		maps.Copy(all, r.Limits)
-		maps.Copy(all, r.Requests)
-		r.Requests = all
-	}
+	requestLimits(&pod.Spec)
 	c.measure(pod, &asks)
 	// Jobs of a trace have no dot in their names.
 	j := plan.Job{Name: obj.Name + "." + obj.Namespace, ID: obj.Name, Namespace: obj.Namespace, Run: max(run, 0),

@@ -28,6 +28,9 @@ func podKey(p *corev1.Pod) string { return p.Namespace + "/" + p.Name }
 // CreatePod makes the pod object of a job's pod.
 func (c *cluster) CreatePod(p *workload.Pod) error {
 	j := p.Job
+	if pods := c.operated[j.Name]; pods != nil {
+		return c.createOperated(p, pods[p.Index])
+	}
 	params := c.podParams(j, p.Name, p.Spec)
 	if p.Group != nil {
 		params.Group = p.Group.Name
@@ -65,6 +68,9 @@ func (c *cluster) podParams(j *plan.Job, name string, pod plan.Pod) kube.PodPara
 // label value is left out.
 func podLabels(j *plan.Job) map[string]string {
 	labels := map[string]string{"job-name": j.Name}
+	if !kube.IsLabelValue(j.Name) { // of an operator's object
+		delete(labels, "job-name")
+	}
 	for key, value := range map[string]string{"tenant": j.Tenant, "user": j.User, "class": j.Class,
 		"priority": j.PriorityClass} {
 		if value != "" && kube.IsLabelValue(value) {

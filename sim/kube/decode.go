@@ -220,3 +220,28 @@ func child(n *yaml.Node, name string) *yaml.Node {
 	_, val := pair(n, name)
 	return val
 }
+
+// FieldLine returns the line of a manifest file on which the field of an object stands: path is like
+// spec.containers[0].image, and is followed as far as it goes. An object that is not found is on line 1.
+func FieldLine(data []byte, kind, name, path string) int {
+	for _, doc := range splitDocuments(data) {
+		var root yaml.Node
+		if yaml.Unmarshal(doc.text, &root) != nil || len(root.Content) == 0 {
+			continue
+		}
+		objects := []*yaml.Node{root.Content[0]}
+		if items := child(objects[0], "items"); items != nil {
+			objects = append(objects, items.Content...)
+		}
+		for _, n := range objects {
+			k, meta := child(n, "kind"), child(n, "metadata")
+			if k == nil || k.Value != kind || meta == nil {
+				continue
+			}
+			if c := child(meta, "name"); c != nil && c.Value == name || c == nil && name == "" {
+				return doc.line + lineOf(n, path) - 1
+			}
+		}
+	}
+	return 1
+}

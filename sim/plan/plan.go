@@ -35,6 +35,8 @@ type Plan struct {
 	// Repartitions are changes of how GPUs are divided, by time.
 	Repartitions []Repartition
 	Pods         Pods
+	// Gangs makes gangs of the manifests' jobs of operators that have at least Min pods; nil = none is one.
+	Gangs *Gang
 	// JobController is nil when no job of the trace is a Job object.
 	JobController *JobController
 	Pricing       Pricing
@@ -231,6 +233,8 @@ type Requirement struct {
 
 // Pod is what one pod asks for.
 type Pod struct {
+	// Name of the pod object; "" = <job>-<index>.
+	Name      string
 	CPUMilli  int64
 	MemoryMiB int64
 	Resource  string // extended resource; "" when Slots is 0, and with a Fraction

@@ -17,7 +17,7 @@ import (
 
 // Pod is one incarnation of one pod of a job.
 type Pod struct {
-	Name  string // unique in the namespace; the first incarnation is <job>-<index>, later ones <job>-<index>-r<n>
+	Name  string // unique in the namespace; the first incarnation's is <job>-<index> or Spec.Name, later ones add -r<n>
 	Index int
 	Spec  plan.Pod
 	Job   *plan.Job
@@ -149,11 +149,7 @@ func (t *Tracker) Submit(pj plan.Job) {
 }
 
 func (t *Tracker) create(j *job, i int) error {
-	p := &Pod{Name: fmt.Sprintf("%s-%d", j.Name, i), Index: i, Spec: j.Job.Pods[i], Job: &j.Job, Group: j.group,
-		job: j}
-	if r := j.restarts[i]; r > 0 {
-		p.Name += fmt.Sprintf("-r%d", r)
-	}
+	p := &Pod{Name: j.podName(i), Index: i, Spec: j.Job.Pods[i], Job: &j.Job, Group: j.group, job: j}
 	j.pods[i] = p
 	t.pods[p.Key()] = p
 	if err := t.p.Cluster.CreatePod(p); err != nil {
@@ -165,6 +161,18 @@ func (t *Tracker) create(j *job, i int) error {
 		p.Group.pods++
 	}
 	return nil
+}
+
+// podName is the name of a pod's next incarnation.
+func (j *job) podName(i int) string {
+	name := j.Job.Pods[i].Name
+	if name == "" {
+		name = fmt.Sprintf("%s-%d", j.Name, i)
+	}
+	if r := j.restarts[i]; r > 0 {
+		name += fmt.Sprintf("-r%d", r)
+	}
+	return name
 }
 
 // PodBound says that the pod has a node.
@@ -297,7 +305,7 @@ func (t *Tracker) lost(p *Pod, reason string) {
 		return
 	}
 	j.restarts[p.Index]++
-	rec.New = fmt.Sprintf("%s/%s-%d-r%d", j.Namespace, j.Name, p.Index, j.restarts[p.Index])
+	rec.New = j.Namespace + "/" + j.podName(p.Index)
 	t.p.Record(rec)
 	if j.Gang != nil && j.Gang.OnLoss == plan.LossRestart {
 		t.restartGang(j, p)
