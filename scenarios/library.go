@@ -27,7 +27,7 @@ var entries = []Entry{
 	{Name: "train-gb200"}, {Name: "heterogeneous"}, {Name: "share-whole"}, {Name: "share-mig"},
 	{Name: "share-timeslicing"},
 	{Name: "timeslicing"}, {Name: "mig-static"}, {Name: "mig-dynamic-dra"}, {Name: "mmc"}, {Name: "idle-month"},
-	{Name: "fgd-small"},
+	{Name: "fgd-small"}, {Name: "operators"},
 	{Name: "openb-fill", Needs: []string{"trace.file", "cluster.nodeList.file"}},
 	{Name: "openb-fgd", Needs: []string{"trace.file", "cluster.nodeList.file"}},
 	{Name: "philly-replay", Needs: []string{"trace.file"}},

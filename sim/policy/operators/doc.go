@@ -15,8 +15,8 @@
 //     k8s.io/kubernetes pkg/controller/job/indexed_job_utils.go has it;
 //   - kubeflow/trainer, manifests/base/runtimes/torch_distributed.yaml: a JobSet of the TrainJob's name whose
 //     replicated job is called node, with numNodes pods;
-//   - kubeflow/training-operator, pkg/controller.v1/common/pod.go (CreateNewPod), pkg/core/utils.go (GenGeneralName) and
-//     pkg/apis/kubeflow.org/v1/common_types.go;
+//   - kubeflow/training-operator, pkg/controller.v1/common/pod.go (CreateNewPod), pkg/core/utils.go (GenGeneralName)
+//     and pkg/apis/kubeflow.org/v1/common_types.go;
 //   - ray-project/kuberay, ray-operator/controllers/ray/utils/util.go (PodGenerateName, GenerateRayClusterName) and
 //     ray-operator/controllers/ray/common/pod.go (labelPod);
 //   - kubernetes-sigs/lws, pkg/webhooks/pod_webhook.go and api/leaderworkerset/v1/leaderworkerset_types.go; the labels

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// LeaderWorkerSet is kubernetes-sigs/lws api/leaderworkerset/v1/leaderworkerset_types.go. Fields of type any are refused
-// or left out as a whole.
+// LeaderWorkerSet is kubernetes-sigs/lws api/leaderworkerset/v1/leaderworkerset_types.go. Fields of type any are
+// refused or left out as a whole.
 type LeaderWorkerSet struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

@@ -65,7 +65,7 @@ func Owns(obj runtime.Object) bool {
 	return ok
 }
 
-// Expand maps an object for which Owns is true. Without a namespace it is in "default". With problems there are no jobs.
+// Expand maps an object for which Owns is true. Without a namespace it is in "default". With problems it has no jobs.
 func Expand(obj runtime.Object) Expansion {
 	o := obj.(object)
 	if o.GetNamespace() == "" {

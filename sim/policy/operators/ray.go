@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// RayCluster is ray-project/kuberay ray-operator/apis/ray/v1/raycluster_types.go. Fields of type any are refused or left
-// out as a whole.
+// RayCluster is ray-project/kuberay ray-operator/apis/ray/v1/raycluster_types.go. Fields of type any are refused or
+// left out as a whole.
 type RayCluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
