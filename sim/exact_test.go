@@ -42,6 +42,7 @@ func TestExactScenarios(t *testing.T) {
 		{"multi-profile", nil},
 		{"timeslicing", nil},
 		{"overload", []string{"trace.generate.jobs=150"}},
+		{"operators", []string{"trace.generate.span=4h"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) { same(t, tc.name, append(tc.sets, "journal.api=true")...) })
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ var worlds = []world{
 	{"Job objects, preempted", jobObjects, []string{"workload.training={default: {intensity: high}}"}},
 	{"Job objects whose gangs somebody else makes", jobObjects, []string{"workload.training={default: {intensity: high}}",
 		"scheduler.featureGates={WorkloadWithJob: false}"}},
+	{"objects of operators", "operators", []string{"trace.generate.span=8h"}},
 	{"partitions by claims", "mig-dynamic-dra", []string{"trace.generate.jobs=60"}},
 	{"kinds of GPUs by claims", "heterogeneous", []string{"trace.generate.span=3h"}},
 	{"MIG instances", "share-mig", []string{"trace.generate.jobs=60"}},
@@ -106,6 +108,7 @@ func TestPoliciesSeeNoPhysics(t *testing.T) {
 	long := func(p *plan.Plan, j *plan.Job) {
 		if j == nil {
 			p.Horizon = horizon
+			retime(p, "1000h")
 			return
 		}
 		j.Run += 1000 * time.Hour
@@ -114,6 +117,7 @@ func TestPoliciesSeeNoPhysics(t *testing.T) {
 	other := func(p *plan.Plan, j *plan.Job) {
 		if j == nil {
 			p.Horizon = horizon
+			retime(p, "2000h")
 			slow(p)
 			return
 		}
@@ -148,6 +152,17 @@ func TestPoliciesSeeNoPhysics(t *testing.T) {
 		})
 	}
 }
+
+// retime gives all objects of the manifests that have a length of work another one.
+func retime(p *plan.Plan, length string) {
+	p.Manifests = slices.Clone(p.Manifests)
+	for i := range p.Manifests {
+		f := &p.Manifests[i]
+		f.Data = runAnnotation.ReplaceAll(f.Data, []byte("orrery.dev/run: "+length))
+	}
+}
+
+var runAnnotation = regexp.MustCompile(`orrery\.dev/run: [0-9a-z]+`)
 
 // slow changes what a plan says of how fast things are and what they cost.
 func slow(p *plan.Plan) {
@@ -193,7 +208,9 @@ func TestOnlyKnownLabels(t *testing.T) {
 		"node.alpha.kubernetes.io/ttl", "topology.kubernetes.io/", "resource.kubernetes.io/pod-claim-name",
 		"kwok.x-k8s.io/node", "job-name", "controller-uid", "nvidia.com/", "amd.com/", "habana.ai/",
 		"feature.node.kubernetes.io/", "alibabacloud.com/gpu-", "example.com/row", "node-role.kubernetes.io/",
-		"fabric.topograph.run/", "accelerator.topograph.run/", "topology.orrery.dev/", "type"}
+		"fabric.topograph.run/", "accelerator.topograph.run/", "topology.orrery.dev/", "type",
+		"jobset.sigs.k8s.io/", "training.kubeflow.org/", "ray.io/", "app.kubernetes.io/", "leaderworkerset.sigs.k8s.io/",
+		"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"}
 	ours := []string{"orrery.dev/pool", "orrery.dev/gpu-model", "orrery.dev/tenant", "orrery.dev/user", "orrery.dev/class",
 		"orrery.dev/priority"}
 	for _, w := range worlds {
