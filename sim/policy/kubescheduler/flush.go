@@ -69,7 +69,10 @@ func (b backoffs) due(now units.Time, epoch time.Time) units.Time {
 // flushBackoff schedules the flush of the back-off queue. An idle one does not keep the run alive.
 func (s *Scheduler) flushBackoff() {
 	e := s.p.Engine
-	at := s.backoffs.due(e.Now(), e.Clock().Add(-units.Duration(e.Now())))
+	at := (e.Now()/window + 1) * window
+	if !s.everyWindow {
+		at = s.backoffs.due(e.Now(), e.Clock().Add(-units.Duration(e.Now())))
+	}
 	idle := s.groups.idle(at)
 	if s.flush.Pending() {
 		if at >= s.flush.At() && (idle || !s.flushIdle) {

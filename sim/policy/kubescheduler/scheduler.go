@@ -98,8 +98,10 @@ type Scheduler struct {
 	cycle     *engine.Event
 	flush     *engine.Event
 	flushIdle bool // the pending flush does not keep the run alive
-	poll      *engine.Event
-	alive     *engine.Event
+
+	everyWindow bool // the back-off queue is flushed every second, as upstream does; tests only
+	poll        *engine.Event
+	alive       *engine.Event
 
 	mu  sync.Mutex
 	out []journal.Body // records not yet published
