@@ -12,6 +12,7 @@ package resourceclaim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -80,7 +81,10 @@ func Routine(err error) bool {
 		return false
 	}
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		var status apierrors.APIStatus = err.(apierrors.APIStatus)
+		var status apierrors.APIStatus
+		if !errors.As(err, &status) {
+			return false
+		}
 		d := status.Status().Details
 		return d != nil && (d.Kind == "pods" || d.Kind == "resourceclaims")
 	}
