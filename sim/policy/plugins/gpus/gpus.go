@@ -159,13 +159,16 @@ func (b *Book) work(info fwk.NodeInfo) *Node {
 	return n
 }
 
-// gpusOf returns a pod's GPUs: as the API has it, else as reserved.
+// gpusOf returns a pod's GPUs: as reserved, until the API has it, then as the API has it. A pod whose binding has failed
+// may come again with what was written down for the node it did not get to.
 func (b *Book) gpusOf(pod *v1.Pod) []int {
-	if gpus, err := gpushare.ParseIndex(pod.Annotations); err == nil && gpus != nil {
-		delete(b.reserved, pod.UID)
-		return gpus
+	reserved, pending := b.reserved[pod.UID]
+	gpus, err := gpushare.ParseIndex(pod.Annotations)
+	if err != nil || gpus == nil || pending && !slices.Equal(gpus, reserved) {
+		return reserved
 	}
-	return b.reserved[pod.UID]
+	delete(b.reserved, pod.UID)
+	return gpus
 }
 
 // take counts a pod's GPUs as used. It reports false, and counts nothing, when there are none or they are not the

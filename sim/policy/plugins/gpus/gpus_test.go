@@ -53,6 +53,22 @@ func TestBook(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold("gone", []string{"share"}, 14_000, 1000, 600)
+	again := pod("y", share(500), 1) // its binding failed after this was written
+	info.AddPod(again)
+	b.Reserve(again, "n", []int{0})
+	hold("what is reserved holds until the API has it", []string{"share"}, 12_000, 500, 600)
+	if err := info.RemovePod(klog.Background(), again); err != nil {
+		t.Fatal(err)
+	}
+	bound := pod("y", share(500), 0)
+	info.AddPod(bound)
+	hold("the API has it", []string{"share"}, 12_000, 500, 600)
+	if b.Reserved(bound) != nil {
+		t.Fatal("a reservation outlives what the API has")
+	}
+	if err := info.RemovePod(klog.Background(), bound); err != nil {
+		t.Fatal(err)
+	}
 	whole := pod("w", gpushare.Request{GPUs: 1, Milli: 1000}, 0)
 	info.AddPod(whole)
 	hold("a whole one", []string{"1", "share"}, 12_000, 0, 600)
