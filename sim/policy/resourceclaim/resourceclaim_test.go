@@ -12,7 +12,9 @@ import (
 // TestRoutine: what the controller reports of objects that others change or delete is its normal life, also where upstream
 // wraps the API's error.
 func TestRoutine(t *testing.T) {
-	gone := func(resource string) error { return apierrors.NewNotFound(schema.GroupResource{Resource: resource}, "x") }
+	gone := func(resource string) error {
+		return apierrors.NewNotFound(schema.GroupResource{Resource: resource}, "x")
+	}
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "resourceclaims"}, "x", errors.New("changed"))
 	for _, tc := range []struct {
 		err  error
