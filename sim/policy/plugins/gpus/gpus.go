@@ -159,8 +159,8 @@ func (b *Book) work(info fwk.NodeInfo) *Node {
 	return n
 }
 
-// gpusOf returns a pod's GPUs: as reserved, until the API has it, then as the API has it. A pod whose binding has failed
-// may come again with what was written down for the node it did not get to.
+// gpusOf returns a pod's GPUs: as reserved, until the API has it, then as the API has it. A pod whose binding has
+// failed may come again with what was written down for the node it did not get to.
 func (b *Book) gpusOf(pod *v1.Pod) []int {
 	reserved, pending := b.reserved[pod.UID]
 	gpus, err := gpushare.ParseIndex(pod.Annotations)
