@@ -18,7 +18,7 @@ demo: build ## build, run the embedded demo scenario and name its report
 	$(BIN) run demo --seed $(SEED) --out $(OUT)
 
 test: ## all tests (the browser test needs Chromium and is skipped without it)
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 race: ## tests of the packages without Kubernetes under the race detector
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /sim/kube -e /sim/kwok -e /sim/policy -e '^orrery/sim$$' -e /cmd/)
