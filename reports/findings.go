@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,29 +21,38 @@ func rules() []rule {
 	return []rule{
 		{"expectations", findExpectations},
 		{"use", findUse},
+		{"end", findEnd},
+		{"rejected", findRejected},
+		{"speed", findSpeed},
+		{"waits", findWaits},
+		{"gangs", findGangs},
 		{"idle", findIdle},
 		{"causes", findCauses},
-		{"waits", findWaits},
 		{"cost", findCost},
-		{"speed", findSpeed},
-		{"gangs", findGangs},
-		{"end", findEnd},
 		{"down", findDown},
 		{"lost", findLost},
-		{"rejected", findRejected},
 		{"repeatable", findRepeatable},
 	}
 }
 
-// Findings applies every rule.
+// Findings applies every rule. What the run was asked and how full the cluster was come first, then what is wrong: a
+// page shows the first few and folds the others away.
 func Findings(d *result.Data) []Finding {
-	var out []Finding
+	var first, wrong, rest []Finding
 	for _, r := range rules() {
-		if level, text, ok := r.find(d); ok {
-			out = append(out, Finding{r.name, level, text})
+		level, text, ok := r.find(d)
+		f := Finding{r.name, level, text}
+		switch {
+		case !ok:
+		case r.name == "expectations" || r.name == "use":
+			first = append(first, f)
+		case level == Bad || level == Warn:
+			wrong = append(wrong, f)
+		default:
+			rest = append(rest, f)
 		}
 	}
-	return out
+	return slices.Concat(first, wrong, rest)
 }
 
 // inService is the GPU time that could have been used, in GPU-hours: capacity − down, which is used + idle. The sum
@@ -122,8 +132,13 @@ func findUse(d *result.Data) (Level, string, bool) {
 	if share >= 0.8 { // a common target for shared training clusters; it only colours the finding
 		level = Good
 	}
-	return level, fmt.Sprintf("The cluster was %s used: %s of %s GPU-hours in service.", FormatShare(share),
-		FormatNumber(g.UsedHours), FormatNumber(inService(g))), true
+	but := ""
+	if held := partlyHeld(d); held >= 0.01 { // below this it is binding one pod after the other
+		level, but = Info, fmt.Sprintf("; but %s of that was held by jobs that had a part of their pods only",
+			FormatShare(held))
+	}
+	return level, fmt.Sprintf("The cluster was %s used: %s of %s GPU-hours in service%s.", FormatShare(share),
+		FormatNumber(g.UsedHours), FormatNumber(inService(g)), but), true
 }
 
 func findIdle(d *result.Data) (Level, string, bool) {
@@ -147,7 +162,7 @@ func findIdle(d *result.Data) (Level, string, bool) {
 			FormatShare(part(none, service, waiting)))
 	}
 	if g.IdleFragmentedHours > 0 && len(d.Reasons) > 0 && d.Reasons[0].PodHours > 0 && d.Reasons[0].Message != "" {
-		text += " The verdict pods waited under longest: " + quote(d.Reasons[0].Message, 140)
+		text += " The reason given longest to waiting pods, in the scheduler's own words: " + quote(d.Reasons[0].Message, 140)
 	}
 	level := Warn
 	if ratio(waiting, service) < 0.02 { // below this the scheduler's own delay explains it

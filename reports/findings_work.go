@@ -22,10 +22,14 @@ func findCauses(d *result.Data) (Level, string, bool) {
 	}
 	var parts []string
 	for _, c := range list[:min(3, len(list))] {
-		parts = append(parts, fmt.Sprintf("%s: %s", FormatShare(ratio(c.Hours, total)), causeOf(c.ID).meaning))
+		parts = append(parts, fmt.Sprintf("%s of it: %s", FormatShare(ratio(c.Hours, total)), causeOf(c.ID).meaning))
 	}
-	return Info, "What kept waiting pods from free GPUs: " + strings.Join(parts, "; ") + ".", true
+	return Info, "Why GPUs were free that waiting jobs asked for: " + strings.Join(parts, "; ") + ".", true
 }
+
+// possible is the GPU time that the GPUs at work are worth where nothing is lost, in GPU-hours of the kind that jobs were
+// described for: an hour of a GPU twice as fast counts as two. It is what losses are a part of.
+func possible(s *result.Speed) float64 { return clean(s.WorkingHours) + clean(s.GainedHours) }
 
 // findSpeed says how much of the GPU time at work was lost to less than ideal speed, and to what.
 func findSpeed(d *result.Data) (Level, string, bool) {
@@ -35,23 +39,34 @@ func findSpeed(d *result.Data) (Level, string, bool) {
 	}
 	lost := clean(s.PlacementHours) + clean(s.SharingHours) + clean(s.HardwareHours)
 	if lost <= 0 {
-		return Good, "All work went at its ideal speed or faster.", true
+		return Good, "All work went at its ideal speed or faster." + gainedText(s), true
 	}
 	var parts []string
 	for _, p := range []struct {
 		hours float64
 		what  string
-	}{{s.PlacementHours, "to where pods stand"}, {s.SharingHours, "to neighbours"}, {s.HardwareHours, "to slower GPUs"}} {
+	}{{s.PlacementHours, "because a job's pods stood far apart"},
+		{s.SharingHours, "because jobs shared network links or GPUs with others"},
+		{s.HardwareHours, "because GPUs were slower than those jobs were described for"}} {
 		if clean(p.hours) > 0 {
-			parts = append(parts, FormatShare(ratio(p.hours, s.WorkingHours))+" "+p.what)
+			parts = append(parts, FormatShare(ratio(p.hours, possible(s)))+" "+p.what)
 		}
 	}
 	level := Info
-	if ratio(lost, s.WorkingHours) >= 0.1 { // it only colours the finding
+	if ratio(lost, possible(s)) >= 0.1 { // it only colours the finding
 		level = Warn
 	}
-	return level, fmt.Sprintf("Work lost %s of its GPU time to less than ideal speed: %s.",
-		FormatShare(ratio(lost, s.WorkingHours)), strings.Join(parts, ", ")), true
+	return level, fmt.Sprintf("%s of what the GPUs at work could do was lost: %s.%s",
+		FormatShare(ratio(lost, possible(s))), strings.Join(parts, ", "), gainedText(s)), true
+}
+
+// gainedText says what faster GPUs gave, where there were any.
+func gainedText(s *result.Speed) string {
+	if ratio(s.GainedHours, s.WorkingHours) < 0.01 {
+		return ""
+	}
+	return fmt.Sprintf(" An hour of a GPU at work did what %s hours of the GPUs do that jobs were described for.",
+		FormatNumber(ratio(s.EffectiveHours, s.WorkingHours)))
 }
 
 // findGangs says what came of gangs, and what partly placed jobs held.
@@ -62,16 +77,26 @@ func findGangs(d *result.Data) (Level, string, bool) {
 		parts = append(parts, fmt.Sprintf("%s of %s %s not placed", FormatCount(float64(g.NeverPlaced)),
 			plural(g.Jobs, "gang"), was(g.NeverPlaced)))
 	}
-	if p != nil && clean(p.GPUHours) > 0 {
-		parts = append(parts, fmt.Sprintf("jobs that were placed for a part only held %s GPU-hours meanwhile",
-			FormatNumber(p.GPUHours)))
+	if partlyHeld(d) >= 0.001 {
+		parts = append(parts, fmt.Sprintf("jobs that had a part of their pods only held %s GPU-hours, of no use where pods "+
+			"need each other", FormatNumber(p.GPUHours)))
 	}
 	switch {
 	case len(parts) > 0:
 		text := strings.Join(parts, "; ")
 		return Warn, strings.ToUpper(text[:1]) + text[1:] + ".", true
 	case g != nil && g.Jobs > 0:
-		return Good, "Every gang was placed, and no job held GPUs for a part of its pods only.", true
+		return Good, fmt.Sprintf("Every gang was placed (%s whose pods are placed all together or not at all).",
+			plural(g.Jobs, "job")), true
 	}
 	return Info, "", false
+}
+
+// partlyHeld is the part of the used GPU time that jobs held while they had a part of their pods only. Binding the
+// pods of a job one after the other takes milliseconds, so it is hardly ever nothing.
+func partlyHeld(d *result.Data) float64 {
+	if d.Summary.PartlyPlaced == nil {
+		return 0
+	}
+	return ratio(d.Summary.PartlyPlaced.GPUHours, d.Summary.GPU.UsedHours)
 }

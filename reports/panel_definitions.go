@@ -46,6 +46,12 @@ func glossary() Table {
 	t := Table{ID: "glossary", Title: "Definitions", Columns: []Column{{"figure", "Figure", "", Text},
 		{"definition", "Definition", "", Text}}}
 	for _, x := range [][2]string{
+		{"job, pod, node", "A job is what a user submits; its pods are the parts that each run on one node, a server."},
+		{"gang", "A job whose pods are placed all together or not at all, as they need each other."},
+		{"domain, layer", "A domain is a part of the network, such as all nodes below one leaf switch or in one NVLink " +
+			"network; domains of a kind are a layer."},
+		{"MIG instance", "A part of an NVIDIA GPU with compute and memory of its own: 1g.10gb has one of seven compute " +
+			"slices, and 10 GB."},
 		{"GPU time", "GPU-hours. At every instant capacity = used + idle + down, and idle = fits nowhere + not yet " +
 			"judged + no demand, in whole and shared GPUs alike."},
 		{"used", "Owned by a pod, from binding to release, whether or not the pod computes."},

@@ -45,17 +45,18 @@ func buildGangs(d *result.Data) Content {
 	}
 	c.Notes = []string{"Gang: a job whose pods must be placed together. Wait: from submission until all pods are bound. " +
 		"Partly placed: from the first pod bound until all are, the first time, of all jobs of several pods; GPUs owned " +
-		"meanwhile do nothing where pods need each other."}
+		"meanwhile do nothing where pods need each other. Pods of a gang, too, are bound one after the other, within " +
+		"milliseconds."}
 	return c
 }
 
 func gangsText(g *result.Gangs, p *result.PartlyPlaced) string {
-	waste := "no GPU time was held by jobs that were placed for a part only"
+	waste := "no GPU time was held by jobs that had a part of their pods only"
 	if p != nil && clean(p.GPUHours) > 0 {
-		waste = FormatNumber(p.GPUHours) + " GPU-hours were held by jobs that were placed for a part only"
+		waste = FormatNumber(p.GPUHours) + " GPU-hours were held by jobs that had a part of their pods only"
 	}
 	if g == nil || g.Jobs <= 0 {
-		return "No gang was submitted; " + waste + "."
+		return "No job was a gang, placed all together or not at all; " + waste + "."
 	}
 	return fmt.Sprintf("%s of %s %s placed; %s.", FormatCount(float64(g.Placed)), plural(g.Jobs, "gang"), was(g.Jobs),
 		waste)

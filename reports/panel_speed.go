@@ -7,7 +7,7 @@ import (
 )
 
 func speedPanel() Panel {
-	return Panel{"speed", "Speed of work", "How much GPU time did placement, neighbours and hardware cost?", buildSpeed}
+	return Panel{"speed", "Speed of work", "How much GPU time did placement, sharing and hardware cost?", buildSpeed}
 }
 
 func buildSpeed(d *result.Data) Content {
@@ -16,24 +16,25 @@ func buildSpeed(d *result.Data) Content {
 		return Content{Headline: "The speed of work was not modelled: every job took as long as its trace says."}
 	}
 	t := Table{ID: "lost", Title: "Where GPU time at work went", Columns: []Column{{"what", "What", "", Text},
-		{"gpu_hours", "GPU time", "GPU-hours", Number}, {"share", "Share of the time at work", "", Share},
+		{"gpu_hours", "GPU time", "GPU-hours", Number}, {"share", "Share", "", Share},
 		{"meaning", "Meaning", "", Text}}}
 	add := func(what string, hours float64, meaning string) {
-		t.Rows = append(t.Rows, []Cell{T(what), N(hours), numIf(clean(s.WorkingHours) > 0, ratio(hours, s.WorkingHours)),
-			T(meaning)})
+		t.Rows = append(t.Rows, []Cell{T(what), N(hours), numIf(possible(s) > 0, ratio(hours, possible(s))), T(meaning)})
 	}
 	add("at work", s.WorkingHours, "GPUs of jobs that work, whatever their speed")
-	add("lost: placement", s.PlacementHours, "pods stand farther from each other than in the best place the cluster has")
-	add("lost: sharing", s.SharingHours, "others on the same links and GPUs")
-	add("lost: hardware", s.HardwareHours, "GPUs slower than the job was described for")
 	add("gained: hardware", s.GainedHours, "GPUs faster than the job was described for")
-	add("effective", s.EffectiveHours, "what the same work takes at its ideal: at work − lost + gained")
+	add("lost: hardware", s.HardwareHours, "GPUs slower than the job was described for")
+	add("lost: placement", s.PlacementHours, "pods stand farther from each other than in the best place the cluster has")
+	add("lost: sharing", s.SharingHours, "network links or GPUs shared with others; a part of a GPU instead of all of it")
+	add("effective", s.EffectiveHours, "what the same work takes at its ideal: at work + gained − lost")
 	slow := distributionTable("slowdown", "Slowdown against the ideal")
-	addDistribution(&slow, "slowdown", "×", &s.Slowdown)
+	addDistribution(&slow, "slowdown of work", "×", &s.Slowdown)
 	c := Content{Headline: speedText(s), Tables: []Table{t, slow}, Notes: []string{
-		fmt.Sprintf("n = %s. Slowdown: time at work ÷ time the same work takes alone, in the best place this cluster has, "+
-			"on the GPUs it was described for; waits do not count.", plural(s.Jobs, "job")),
-		"Losses are charged in the order hardware, placement, sharing: each with what it takes of what is left. The models " +
+		fmt.Sprintf("n = %s. Slowdown of work: time at work ÷ time the same work takes alone, in the best place this "+
+			"cluster has, on the GPUs it was described for; below 1 where faster GPUs do it. Waits do not count, as they do "+
+			"in the slowdown under “Completion and slowdown”.", plural(s.Jobs, "job")),
+		"GPU time is in hours of the kind of GPU that the jobs were described for; shares are of at work + gained. Losses " +
+			"are charged in the order hardware, placement, sharing: each with what it takes of what is left. The models " +
 			"behind the speeds, and their errors, are under “Models”."}}
 	if chart, ok := slowdownHistogram(&d.SpeedHist); ok {
 		c.Charts = append(c.Charts, lossChart(s), chart)
@@ -72,13 +73,13 @@ func speedText(s *result.Speed) string {
 	if lost <= 0 {
 		return "No GPU time at work was lost: every job ran at its ideal speed or faster."
 	}
-	most, why := clean(s.PlacementHours), "the place of pods to each other"
+	most, why := clean(s.PlacementHours), "because a job's pods stood far apart"
 	if x := clean(s.SharingHours); x > most {
-		most, why = x, "others on the same links and GPUs"
+		most, why = x, "because jobs shared network links or GPUs with others"
 	}
 	if x := clean(s.HardwareHours); x > most {
-		most, why = x, "GPUs slower than jobs were described for"
+		most, why = x, "because GPUs were slower than those jobs were described for"
 	}
-	return fmt.Sprintf("%s of the GPU time at work (%s GPU-hours) was lost to less than ideal speed, most of it to %s.",
-		FormatShare(ratio(lost, work)), FormatNumber(lost), why)
+	return fmt.Sprintf("%s of what the GPUs at work could do (%s of %s GPU-hours) was lost, most of it %s.",
+		FormatShare(ratio(lost, possible(s))), FormatNumber(lost), FormatNumber(possible(s)), why)
 }

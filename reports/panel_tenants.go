@@ -44,7 +44,9 @@ func buildTenants(d *result.Data) Content {
 		c.Notes = append(c.Notes, fmt.Sprintf("The charts show the %d tenants with most GPU time, of %d.", shown,
 			len(d.Tenants)))
 	}
-	c.Charts = tenantCharts(top)
+	if len(d.Tenants) > 1 { // one bar would say nothing
+		c.Charts = tenantCharts(top)
+	}
 	return c
 }
 

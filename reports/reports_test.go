@@ -162,11 +162,12 @@ func TestFindings(t *testing.T) {
 			{j.Rejected > 0, "rejected", "refused"},
 			{!d.Summary.Repeatable, "repeatable", "not repeatable"},
 			{d.Summary.Gangs != nil && d.Summary.Gangs.NeverPlaced > 0, "gangs", "not placed"},
-			{d.Summary.PartlyPlaced != nil && d.Summary.PartlyPlaced.GPUHours > 0, "gangs", "for a part only held"},
-			{lost(d.Summary.Speed) > 0, "speed", "less than ideal speed"},
+			{partly(d) >= 0.001*g.UsedHours && partly(d) > 0 && g.UsedHours > 0, "gangs", "a part of their pods only held"},
+			{partly(d) >= 0.01*g.UsedHours && partly(d) > 0 && g.UsedHours > 0 && inService(&g), "use", "a part of their pods only"},
+			{lost(d.Summary.Speed) > 0, "speed", "of what the GPUs at work could do was lost"},
 			{d.Summary.Speed != nil && d.Summary.Speed.WorkingHours > 0 && lost(d.Summary.Speed) == 0, "speed", "ideal speed or"},
 			{d.Summary.Fragmentation != nil && slices.ContainsFunc(d.Fragmentation.Causes,
-				func(c result.Cause) bool { return c.Hours > 0 }), "causes", " %: "},
+				func(c result.Cause) bool { return c.Hours > 0 }), "causes", " % of it: "},
 		} {
 			if p.when && !strings.Contains(text[p.rule], p.want) {
 				t.Errorf("%s: rule %s says %q, not %q", name, p.rule, text[p.rule], p.want)
@@ -179,6 +180,35 @@ func TestFindings(t *testing.T) {
 			t.Errorf("%s: nothing is pending, but: %s %s", name, text["waits"], text["end"])
 		}
 		checkExpectations(t, name, d, text["expectations"])
+	}
+}
+
+// partly is the GPU time that jobs held while they had a part of their pods only.
+func partly(d *result.Data) float64 {
+	if d.Summary.PartlyPlaced == nil {
+		return 0
+	}
+	return d.Summary.PartlyPlaced.GPUHours
+}
+
+// inService says whether GPU time could be used.
+func inService(g *result.GPU) bool { return g.CapacityHours > 0 && g.UsedHours+g.IdleHours > 0 }
+
+// TestFindingsWrongFirst holds that what is wrong stands before what is not, behind the scenario's expectations and the
+// use of the GPUs: the page folds all but the first few away.
+func TestFindingsWrongFirst(t *testing.T) {
+	for name, d := range runs() {
+		calm := false
+		for _, f := range reports.Findings(d) {
+			wrong := f.Level == reports.Warn || f.Level == reports.Bad
+			switch {
+			case f.Rule == "expectations" || f.Rule == "use":
+			case wrong && calm:
+				t.Errorf("%s: %q stands behind findings that are not wrong", name, f.Text)
+			default:
+				calm = calm || !wrong
+			}
+		}
 	}
 }
 

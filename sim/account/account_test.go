@@ -334,9 +334,16 @@ func TestNormalise(t *testing.T) {
 		"comma": {"0/9 nodes are available: 4 a, b and c, 5 d.", "a, b and c, d"},
 		"prefilter": {"0/9 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
 			"pod has unbound immediate PersistentVolumeClaims"},
-		"none":  {"0/0 nodes are available:", "no nodes are available"},
-		"other": {" gang of 8 waits for 3 more pods ", "gang of 8 waits for 3 more pods"},
-		"empty": {"", ""},
+		"gang": {"pod group is unschedulable, minCount (8) cannot be satisfied: 3 scheduled, 4 remaining, pod group " +
+			"preemption: No preemption victims found for incoming preemptor", "minCount cannot be satisfied"},
+		"member": {"minCount (4) cannot be satisfied: 0 scheduled, 3 remaining", "minCount cannot be satisfied"},
+		"gang in a domain": {"pod group is unschedulable, 0/8 placements are available, first placement status: " +
+			"minCount (8) cannot be satisfied: 1 scheduled, 6 remaining",
+			"no placement is available, first placement status: minCount cannot be satisfied"},
+		"gang nowhere": {"pod group is unschedulable, 0/9 nodes are available: 9 Insufficient cpu.", "Insufficient cpu"},
+		"none":         {"0/0 nodes are available:", "no nodes are available"},
+		"other":        {" gang of 8 waits for 3 more pods ", "gang of 8 waits for 3 more pods"},
+		"empty":        {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Normalise(tc.in); got != tc.want {

@@ -2,6 +2,7 @@ package account
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -88,13 +89,18 @@ func (v *verdicts) table() []result.Reason {
 // Normalise strips a scheduler message of what changes from attempt to attempt: the counts of nodes and what the
 // preemption phase added. kube-scheduler writes "0/X nodes are available: N reason, N reason. preemption: …" with the
 // reasons sorted as text, numbers first (FitError.Error in pkg/scheduler/framework/types.go, v1.37.2); without the
-// numbers they are sorted again. A message of another form is kept, trimmed.
+// numbers they are sorted again. A gang's "pod group is unschedulable, minCount (N) cannot be satisfied: N scheduled, N
+// remaining, pod group preemption: …" (schedule_one_podgroup.go and the plugin GangScheduling) loses its numbers and its
+// beginning, which not every member gets. A message of another form is kept, trimmed.
 func Normalise(message string) string {
 	const available = " nodes are available:"
 	m := strings.TrimSpace(message)
 	if i := strings.Index(m, " preemption: "); i >= 0 {
-		m = m[:i]
+		m = strings.TrimSuffix(m[:i], ", pod group")
 	}
+	m = strings.TrimPrefix(m, "pod group is unschedulable, ")
+	m = gangCounts.ReplaceAllString(m, "minCount cannot be satisfied")
+	m = placements.ReplaceAllString(m, "no placement is available")
 	count, rest, ok := strings.Cut(m, available)
 	if before, after, slash := strings.Cut(count, "/"); !ok || !slash || !digits(before) || !digits(after) {
 		return m
@@ -130,6 +136,12 @@ func cutReason(s string) (part, rest string) {
 		from = i + 2
 	}
 }
+
+// What the messages of gangs count.
+var (
+	gangCounts = regexp.MustCompile(`minCount \(\d+\) cannot be satisfied: \d+ scheduled, \d+ remaining`)
+	placements = regexp.MustCompile(`\b0/\d+ placements are available`)
+)
 
 func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
