@@ -163,6 +163,9 @@ func findIdle(d *result.Data) (Level, string, bool) {
 	}
 	if g.IdleFragmentedHours > 0 && len(d.Reasons) > 0 && d.Reasons[0].PodHours > 0 && d.Reasons[0].Message != "" {
 		text += " The reason given longest to waiting pods, in the scheduler's own words: " + quote(d.Reasons[0].Message, 140)
+		if means := plainly(d.Reasons[0].Message); means != "" {
+			text = strings.TrimSuffix(text, ".") + ", that is, " + means + "."
+		}
 	}
 	level := Warn
 	if ratio(waiting, service) < 0.02 { // below this the scheduler's own delay explains it

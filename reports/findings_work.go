@@ -12,7 +12,8 @@ import (
 func findCauses(d *result.Data) (Level, string, bool) {
 	list := slices.Clone(d.Fragmentation.Causes)
 	list = slices.DeleteFunc(list, func(c result.Cause) bool { return clean(c.Hours) <= 0 })
-	if len(list) == 0 || d.Summary.Fragmentation == nil {
+	if len(list) == 0 || d.Summary.Fragmentation == nil ||
+		d.Summary.Fragmentation.IdleHours < 0.001*inService(&d.Summary.GPU) { // a moment of the scheduler's, if that
 		return Info, "", false
 	}
 	slices.SortStableFunc(list, func(a, b result.Cause) int { return cmpFloat(b.Hours, a.Hours) })
@@ -58,6 +59,17 @@ func findSpeed(d *result.Data) (Level, string, bool) {
 	}
 	return level, fmt.Sprintf("%s of what the GPUs at work could do was lost: %s.%s",
 		FormatShare(ratio(lost, possible(s))), strings.Join(parts, ", "), gainedText(s)), true
+}
+
+// plainly says what the scheduler's words mean, where they are about what most runs wait for.
+func plainly(message string) string {
+	switch {
+	case strings.Contains(message, "minCount cannot be satisfied"):
+		return "not all pods of a gang could be placed"
+	case strings.HasPrefix(message, "Insufficient ") && strings.Count(message, " ") == 1:
+		return "no node had enough of it free"
+	}
+	return ""
 }
 
 // gainedText says what faster GPUs gave, where there were any.

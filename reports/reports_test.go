@@ -166,8 +166,9 @@ func TestFindings(t *testing.T) {
 			{partly(d) >= 0.01*g.UsedHours && partly(d) > 0 && g.UsedHours > 0 && inService(&g), "use", "a part of their pods only"},
 			{lost(d.Summary.Speed) > 0, "speed", "of what the GPUs at work could do was lost"},
 			{d.Summary.Speed != nil && d.Summary.Speed.WorkingHours > 0 && lost(d.Summary.Speed) == 0, "speed", "ideal speed or"},
-			{d.Summary.Fragmentation != nil && slices.ContainsFunc(d.Fragmentation.Causes,
-				func(c result.Cause) bool { return c.Hours > 0 }), "causes", " % of it: "},
+			{d.Summary.Fragmentation != nil && d.Summary.Fragmentation.IdleHours >= 0.001*(g.UsedHours+g.IdleHours) &&
+				slices.ContainsFunc(d.Fragmentation.Causes,
+					func(c result.Cause) bool { return c.Hours > 0 }), "causes", " % of it: "},
 		} {
 			if p.when && !strings.Contains(text[p.rule], p.want) {
 				t.Errorf("%s: rule %s says %q, not %q", name, p.rule, text[p.rule], p.want)

@@ -164,7 +164,8 @@ func detect(plain *bufio.Reader, name string, formats []Format, names []string) 
 		line, _, _ := strings.Cut(string(head), "\n")
 		return nil, failed(Problem{File: name, Line: 1, Code: CodeFormat,
 			Message: fmt.Sprintf("no known format starts like this: %q", shorten(strings.TrimSpace(line))),
-			Fix:     "name the format: " + strings.Join(names, ", ")})
+			Fix: "name the format: " + strings.Join(names, ", ") +
+				"; or write a header and a line of JSON for each job (traces/README.md)"})
 	}
 	return nil, failed(Problem{File: name, Code: CodeFormat,
 		Message: "more than one format fits: " + strings.Join(foundNames, ", "), Fix: "name one of them"})

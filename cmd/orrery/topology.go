@@ -25,6 +25,7 @@ alike are drawn once, with their number; --expand draws each.
   uplink            what all links from a domain to what lies above it carry, in one direction; no limit = nobody said
   2:1               oversubscription: the domain's members can send up twice as much as its uplink carries
   rails             leaves side by side, NIC r of every node on leaf r; each carries an equal part of the uplink
+  hop               what one switch of the layer adds to the time of a message
   labels            keys of the node labels by which pods and gangs can ask for one domain of the layer
 
 In Kubernetes the labels are on the nodes: see orrery export nodes.`,

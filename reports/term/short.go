@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
@@ -12,12 +13,15 @@ import (
 	"orrery/sim/result"
 )
 
+// contentWidth is what 80 columns leave behind a label.
+const contentWidth = 66
+
 // Short writes the few figures that a run ends with: at most 25 lines of at most 80 columns.
 func Short(w io.Writer, d *result.Data) error {
 	s := &d.Summary
 	var b bytes.Buffer
 	line := func(label, format string, a ...any) {
-		content := clip(safe(fmt.Sprintf(format, a...)), 66)
+		content := clip(safe(fmt.Sprintf(format, a...)), contentWidth)
 		fmt.Fprintf(&b, "%s %s\n", text.AlignLeft.Apply(label, 13), content)
 	}
 	name := s.Scenario
@@ -77,8 +81,13 @@ func shortJobs(line lineFunc, j *result.Jobs) {
 
 func shortWaits(line lineFunc, s *result.Summary) {
 	if w := &s.QueueWait; w.Count > 0 {
-		line("queue wait", "median %s, p95 %s, p99 %s, max %s", reports.FormatDuration(w.P50),
+		text := fmt.Sprintf("median %s, p95 %s, p99 %s, max %s", reports.FormatDuration(w.P50),
 			reports.FormatDuration(w.P95), reports.FormatDuration(w.P99), reports.FormatDuration(w.Max))
+		if utf8.RuneCountInString(text) > contentWidth { // the longest wait is worth more than its neighbour
+			text = fmt.Sprintf("median %s, p95 %s, max %s", reports.FormatDuration(w.P50),
+				reports.FormatDuration(w.P95), reports.FormatDuration(w.Max))
+		}
+		line("queue wait", "%s", text)
 	} else {
 		line("queue wait", "no job was placed")
 	}
