@@ -23,13 +23,13 @@ func findCauses(d *result.Data) (Level, string, bool) {
 	}
 	var parts []string
 	for _, c := range list[:min(3, len(list))] {
-		parts = append(parts, fmt.Sprintf("%s of it: %s", FormatShare(ratio(c.Hours, total)), causeOf(c.ID).meaning))
+		parts = append(parts, FormatShare(ratio(c.Hours, total))+" of it: "+causeOf(c.ID).meaning)
 	}
 	return Info, "Why GPUs were free that waiting jobs asked for: " + strings.Join(parts, "; ") + ".", true
 }
 
-// possible is the GPU time that the GPUs at work are worth where nothing is lost, in GPU-hours of the kind that jobs were
-// described for: an hour of a GPU twice as fast counts as two. It is what losses are a part of.
+// possible is the GPU time that the GPUs at work are worth where nothing is lost, in GPU-hours of the kind that jobs
+// were described for: an hour of a GPU twice as fast counts as two. It is what losses are a part of.
 func possible(s *result.Speed) float64 { return clean(s.WorkingHours) + clean(s.GainedHours) }
 
 // findSpeed says how much of the GPU time at work was lost to less than ideal speed, and to what.

@@ -34,12 +34,15 @@ var causes = map[string]cause{
 		"smaller memory requests", RoleMemory},
 	"pods": {"pod limit", "their nodes took no further pod", "the node has as many pods as it takes",
 		"a higher maxPods", RolePodLimit},
-	"gang": {"gang", "only a part of the pods fitted that a job needs together", "one pod fits, but not all pods of a job that needs them together (a gang)",
+	"gang": {"gang", "only a part of the pods fitted that a job needs together",
+		"one pod fits, but not all pods of a job that needs them together (a gang)",
 		"smaller gangs; packing; preemption", RoleGang},
 	"topology": {"topology", "jobs fitted, but not within one part of the network, as they demand",
-		"all pods of a gang fit, but not within one part of the network, as the job demands", "a coarser domain; packing by domain", RoleTopology},
+		"all pods of a gang fit, but not within one part of the network, as the job demands",
+		"a coarser domain; packing by domain", RoleTopology},
 	"other": {"would fit", "the next attempt was due, or a rule of the scheduler kept the pods away",
-		"it would fit: the next attempt was due, or a rule outside these books spoke (affinity, quota, nominations)", "see the scheduler's own words",
+		"it would fit: the next attempt was due, or a rule outside these books spoke (affinity, quota, nominations)",
+		"see the scheduler's own words",
 		RoleOther},
 }
 

@@ -90,7 +90,7 @@ func (v *verdicts) table() []result.Reason {
 // preemption phase added. kube-scheduler writes "0/X nodes are available: N reason, N reason. preemption: …" with the
 // reasons sorted as text, numbers first (FitError.Error in pkg/scheduler/framework/types.go, v1.37.2); without the
 // numbers they are sorted again. A gang's "pod group is unschedulable, minCount (N) cannot be satisfied: N scheduled, N
-// remaining, pod group preemption: …" (schedule_one_podgroup.go and the plugin GangScheduling) loses its numbers and its
+// remaining, pod group preemption: …" (schedule_one_podgroup.go, plugin GangScheduling) loses its numbers and its
 // beginning, which not every member gets. A message of another form is kept, trimmed.
 func Normalise(message string) string {
 	const available = " nodes are available:"
