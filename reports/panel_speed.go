@@ -33,9 +33,9 @@ func buildSpeed(d *result.Data) Content {
 		fmt.Sprintf("n = %s. Slowdown of work: time at work ÷ time the same work takes alone, in the best place this "+
 			"cluster has, on the GPUs it was described for; below 1 where faster GPUs do it. Waits do not count, as they do "+
 			"in the slowdown under “Completion and slowdown”.", plural(s.Jobs, "job")),
-		"Gains and losses are in hours of the kind of GPU that the jobs were described for; shares are of at work + gained. " +
-			"Losses are charged in the order hardware, placement, sharing: each with what it takes of what is left. The models " +
-			"behind the speeds, and their errors, are under “Models”."}}
+		"Gains and losses are in hours of the kind of GPU that the jobs were described for; shares are of at work " +
+			"+ gained. Losses are charged in the order hardware, placement, sharing: each with what it takes of what is " +
+			"left. The models behind the speeds, and their errors, are under “Models”."}}
 	if chart, ok := slowdownHistogram(&d.SpeedHist); ok {
 		c.Charts = append(c.Charts, lossChart(s), chart)
 	}
