@@ -38,8 +38,8 @@ func buildLocality(d *result.Data) Content {
 		fmt.Sprintf("n = %s of several pods, where their pods stood when all were bound for the first time. A node that is "+
 			"in no domain of a layer counts as a domain of its own.", plural(l.Jobs, "job")),
 		"A layer is a kind of place, a domain one such place. Of the usual layers, core, spine and leaf are network " +
-			"switches with all nodes below them, leaf the one that nodes are plugged into; nvlink is a set of nodes whose GPUs " +
-			"share one NVLink network."}}
+			"switches with all nodes below them, leaf the one that nodes are plugged into; nvlink is a set of nodes whose " +
+			"GPUs share one NVLink network."}}
 }
 
 // localityText speaks of the finest layer that can hold more than one node's pods: the one before the nodes themselves,
