@@ -31,25 +31,27 @@ type Uplink struct {
 }
 
 // Estimate returns the speed of a job from where its ranks are. The placement has at least one rank, and its nodes
-// carry the figures of their GPUs.
+// carry the figures of their GPUs. Ranks that the job's groups do not divide are what is left of it when some pods have
+// done their work: they are taken to go on with a copy of the model each.
 func Estimate(t *plan.Training, p Placement) Result {
-	return estimate(t, p, func(n int, gpu *plan.Accelerator) Step {
+	return estimate(t, p, func(t *plan.Training, n int, gpu *plan.Accelerator) Step {
 		s, _ := step(t, ideal(n, gpu, p), gpu, fitted)
 		return s
 	})
 }
 
 // estimate is Estimate with a way to get the step of the best placement of n GPUs of a kind.
-func estimate(t *plan.Training, p Placement, best func(n int, gpu *plan.Accelerator) Step) Result {
+func estimate(t *plan.Training, p Placement, best func(t *plan.Training, n int, gpu *plan.Accelerator) Step) Result {
+	t = divided(t, p.Ranks())
 	if t.Ranks != plan.RanksPods {
 		p = p.ordered()
 	}
 	n, gpu := p.Ranks(), p.slowest()
-	r := Result{Ideal: best(n, gpu), Hardware: 1}
+	r := Result{Ideal: best(t, n, gpu), Hardware: 1}
 	var w *world
 	r.Actual, w = step(t, p, gpu, fitted)
 	if ref := t.Reference; ref != nil && ref.GPU != gpu.GPU {
-		r.Hardware = best(n, ref).Total() / r.Ideal.Total()
+		r.Hardware = best(t, n, ref).Total() / r.Ideal.Total()
 	}
 	r.Placement = min(1, r.Ideal.Total()/r.Actual.Total())
 	if t.Model != nil {
@@ -65,6 +67,16 @@ func estimate(t *plan.Training, p Placement, best func(n int, gpu *plan.Accelera
 		}
 	}
 	return r
+}
+
+// divided returns a job whose groups can be formed from so many ranks: the job itself, or without groups.
+func divided(t *plan.Training, ranks int) *plan.Training {
+	if Check(t, ranks) == nil {
+		return t
+	}
+	rest := *t
+	rest.Tensor, rest.Pipeline, rest.Stages, rest.Context, rest.Expert, rest.GlobalBatch = 1, 1, 1, 1, 1, 0
+	return &rest
 }
 
 // step returns the step of a job in a placement, and the placement with what the step sent.

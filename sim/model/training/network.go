@@ -56,7 +56,11 @@ func (n *Network) Node(i int, gpu *plan.Accelerator, gpus []int) Node {
 func (n *Network) Estimate(t *plan.Training, nodes []Node) Result {
 	p := n.empty
 	p.Nodes = nodes
-	return estimate(t, p, func(ranks int, gpu *plan.Accelerator) Step {
+	return estimate(t, p, func(job *plan.Training, ranks int, gpu *plan.Accelerator) Step {
+		if job != t { // what is left of one
+			s, _ := step(job, ideal(ranks, gpu, n.empty), gpu, fitted)
+			return s
+		}
 		key := idealKey{t, gpu, ranks}
 		s, ok := n.ideals[key]
 		if !ok {
