@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"orrery/sim/kube"
+	"orrery/sim/kwok/dra"
 	"orrery/sim/plan"
 	"orrery/sim/policy/resourceclaim"
 )
@@ -72,16 +74,20 @@ func selectors(a plan.DeviceRequest) (out []resourcev1.DeviceSelector) {
 	return out
 }
 
-// unsupportedClaim says what of an object's use of resource claims a run does not simulate, and what to write instead;
-// "" = nothing. Devices have one owner at a time, and how many a pod asks for is known when it is made.
+// unsupportedClaim says what of an object's use of resource claims cannot be or a run does not simulate, and what to
+// write instead; "" = nothing. Devices have one owner at a time, and how many a pod asks for is known when it is made.
 func unsupportedClaim(obj runtime.Object) string {
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		for _, c := range o.Spec.ResourceClaims {
-			if c.ResourceClaimName != nil {
-				return fmt.Sprintf("claim %s: devices that pods share by naming one ResourceClaim are not simulated; name a "+
-					"resourceClaimTemplateName", c.Name)
-			}
+		return sharedClaim(o.Spec.ResourceClaims)
+	case *batchv1.Job:
+		return sharedClaim(o.Spec.Template.Spec.ResourceClaims)
+	case *dra.ComputeDomain:
+		switch {
+		case o.Spec.NumNodes < 0:
+			return fmt.Sprintf("spec.numNodes: %d; write 0", o.Spec.NumNodes)
+		case o.Spec.Channel.ResourceClaimTemplate.Name == "":
+			return "spec.channel.resourceClaimTemplate.name is missing; add it, and name it in the pods of the domain"
 		}
 	case *resourcev1.ResourceClaimTemplate:
 		for _, r := range o.Spec.Spec.Devices.Requests {
@@ -95,6 +101,17 @@ func unsupportedClaim(obj runtime.Object) string {
 						"same count as the first", r.Name, sub.Name)
 				}
 			}
+		}
+	}
+	return ""
+}
+
+// sharedClaim says which of a pod's claims other pods could name, too.
+func sharedClaim(claims []corev1.PodResourceClaim) string {
+	for _, c := range claims {
+		if c.ResourceClaimName != nil {
+			return fmt.Sprintf("claim %s: devices that pods share by naming one ResourceClaim are not simulated; name a "+
+				"resourceClaimTemplateName", c.Name)
 		}
 	}
 	return ""

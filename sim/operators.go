@@ -33,6 +33,12 @@ func (m *manifest) operate(f plan.File) error {
 		errs = append(errs, fmt.Errorf("%s:%d: %s %s: %s: %s", f.Name, line(p), e.Kind, o.GetName(), p.Path, p.Say))
 	}
 	m.operated = &e
+	for _, j := range e.Jobs {
+		if why := unsupportedClaim(j.Pods[0]); why != "" {
+			errs = append(errs, fmt.Errorf("%s: %s", m.at, why))
+			break
+		}
+	}
 	return errors.Join(errs...)
 }
 
