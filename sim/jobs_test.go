@@ -99,3 +99,38 @@ func TestJobObjects(t *testing.T) {
 		t.Errorf("jobs that did not end: %v; %d pods lost; %d pods of the manifest's Job", want, restarts, own)
 	}
 }
+
+// TestJobObjectsRepeat: what the Job controller does repeats at any GOMAXPROCS, and is the same with upstream's own
+// scheduling cycle, whoever makes the pod groups, and also beside the controller of resource claims.
+func TestJobObjectsRepeat(t *testing.T) {
+	claims, _, _ := strings.Cut(jobObjects, "- name: own.yaml") // whose Job asks for an extended resource
+	claims = strings.Replace(claims, "memory: 1000Gi,", "memory: 1000Gi, driver: dra,", 1)
+	claims = strings.Replace(claims, "  as: job\n", "  as: job\n  request: claim\n", 1)
+	for _, tc := range []struct{ name, scenario, set string }{
+		{"gangs of somebody else", jobObjects, "scheduler.featureGates={WorkloadWithJob: false}"},
+		{"a policy of preemption", jobObjects, "scheduler.featureGates={PodGroupPreemptionPolicy: true}"},
+		{"claims", claims, "seed=1"},
+		{"claims, alone", claims, "workload.gangs={policy: none}"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			old := runtime.GOMAXPROCS(1)
+			first := play(t, tc.scenario, tc.set, "journal.api=true")
+			runtime.GOMAXPROCS(8)
+			again := play(t, tc.scenario, tc.set, "journal.api=true")
+			runtime.GOMAXPROCS(old)
+			if !bytes.Equal(again.file, first.file) {
+				t.Fatalf("another journal at GOMAXPROCS 8 than at 1: %s", difference(first.records, again.records))
+			}
+			exact, err := tryWith(true, tc.scenario, tc.set, "journal.api=true")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(exact.file, first.file) {
+				t.Fatalf("another journal with upstream's own cycle: %s", difference(first.records, exact.records))
+			}
+			if n := first.data.Summary.Jobs; n.Submitted < 24 || n.Pending+n.Running > 0 {
+				t.Errorf("jobs left: %+v", n)
+			}
+		})
+	}
+}
