@@ -108,7 +108,10 @@ func (o *JobSet) expand(e *Expansion) {
 		r, path := &s.ReplicatedJobs[i], fmt.Sprintf("spec.replicatedJobs[%d]", i)
 		pods := e.jobPods(r, path)
 		n := int(ptr.Deref(r.Replicas, 1)) // looked at above
-		for k := range max(n, 0) {
+		if n < 0 || e.times(n, pods, path) == 0 {
+			continue
+		}
+		for k := range n {
 			labels := map[string]string{"replicatedjob-replicas": strconv.Itoa(n), "global-replicas": strconv.Itoa(total),
 				"job-index": strconv.Itoa(k), "job-global-index": strconv.Itoa(global), "group-name": r.group(),
 				"group-replicas": strconv.Itoa(groups[r.group()]), "job-group-index": strconv.Itoa(inGroup[r.group()])}

@@ -74,7 +74,11 @@ func (o *LeaderWorkerSet) expand(e *Expansion) {
 	if size == 0 {
 		e.refuse(at+".size", "0 leaves no leader; write 1 or more")
 	}
-	for g := range e.count(o.Spec.Replicas, "spec.replicas", 1) {
+	groups := e.count(o.Spec.Replicas, "spec.replicas", 1)
+	if e.times(groups, size, "spec.replicas") == 0 {
+		return
+	}
+	for g := range groups {
 		group := fmt.Sprintf("%s-%d", o.Name, g)
 		job := Job{Name: group, Namespace: o.Namespace, Restart: restart}
 		for i := range size {

@@ -24,6 +24,7 @@ type Expansion struct {
 	Kind     string
 	Jobs     []Job
 	Problems []Problem
+	taken    map[string]bool // generated names
 	// Leaves says what the operator would make and the mapping does not; "" = nothing.
 	Leaves string
 }
@@ -85,6 +86,7 @@ func Expand(obj runtime.Object) Expansion {
 		n += len(j.Pods)
 	}
 	if n == 0 {
+		e.Jobs, e.Leaves = nil, ""
 		e.refuse("spec", "it has no pods; write more replicas, or remove the object")
 	}
 	return e
@@ -115,6 +117,18 @@ func (e *Expansion) managed(by *string, path, own string) {
 	}
 }
 
+// mostPods is the most pods one object may have, far beyond any real one: a mistyped number must not fill the memory.
+const mostPods = 100_000
+
+// times returns how many pods a groups of b pods are, and refuses too many.
+func (e *Expansion) times(a, b int, path string) int {
+	if a*b > mostPods {
+		e.refuse(path, "%d × %d pods are more than the %d that one object may have", a, b, mostPods)
+		return 0
+	}
+	return a * b
+}
+
 // count returns a number of things with its default, and refuses negative ones.
 func (e *Expansion) count(n *int32, path string, otherwise int) int {
 	if n == nil {
@@ -124,7 +138,7 @@ func (e *Expansion) count(n *int32, path string, otherwise int) int {
 		e.refuse(path, "%d is negative; write 0 or more", *n)
 		return 0
 	}
-	return int(*n)
+	return e.times(int(*n), 1, path)
 }
 
 // deepCopy returns a copy that shares nothing.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -90,6 +92,57 @@ func describe(out *strings.Builder, p *corev1.Pod) {
 			fmt.Fprintf(out, "    %s=%s\n", key, list[key])
 		}
 	}
+}
+
+// FuzzExpand: no manifest makes the mapping panic, and what it maps has pods with names of their own.
+func FuzzExpand(f *testing.F) {
+	files, err := filepath.Glob("testdata/*")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no testdata", err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Skip() // the folder of found cases
+		}
+		for _, part := range strings.Split(string(text), "\nexpand\n") {
+			input, _, _ := strings.Cut(part, "\n----\n")
+			f.Add([]byte(input))
+		}
+	}
+	f.Add([]byte("apiVersion: leaderworkerset.x-k8s.io/v1\nkind: LeaderWorkerSet\nmetadata: {name: a}\nspec:\n" +
+		"  replicas: 2000000000\n  leaderWorkerTemplate: {size: 2000000000, workerTemplate: {}}\n"))
+	f.Add([]byte("apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: a}\nspec:\n  headGroupSpec: &h\n" +
+		"    template: {spec: {containers: [{name: c}]}}\n  workerGroupSpecs:\n" +
+		"  - {groupName: x, replicas: 9000, template: {spec: {containers: [{name: c}]}}}\n" +
+		"  - {groupName: X, replicas: 9, template: {spec: {containers: [{name: c}]}}}\n"))
+	f.Fuzz(func(t *testing.T, manifest []byte) {
+		objects, err := kube.DecodeManifests("x.yaml", manifest, Scheme())
+		if err != nil {
+			return
+		}
+		for _, obj := range objects {
+			if !Owns(obj) {
+				continue
+			}
+			e := Expand(obj)
+			if len(e.Problems) > 0 != (len(e.Jobs) == 0) {
+				t.Fatalf("%d problems and %d jobs", len(e.Problems), len(e.Jobs))
+			}
+			names := map[string]bool{}
+			for _, j := range e.Jobs {
+				if len(j.Pods) == 0 {
+					t.Fatalf("job %s has no pods", j.Name)
+				}
+				for _, p := range j.Pods {
+					if names[p.Name] {
+						t.Fatalf("two pods %s", p.Name)
+					}
+					names[p.Name] = true
+				}
+			}
+		}
+	})
 }
 
 // TestNamesRepeat: what is random with the operators follows from the names here.

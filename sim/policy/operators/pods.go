@@ -73,6 +73,19 @@ func suffix(namespace, base string, index int) string {
 	return string(out[:])
 }
 
+// generate returns a name of the object's pods that none of them has yet, as the API does for generateName.
+func (e *Expansion) generate(namespace, base string, index int) string {
+	if e.taken == nil {
+		e.taken = map[string]bool{}
+	}
+	name := base + suffix(namespace, base, index)
+	for again := index; e.taken[name]; name = base + suffix(namespace, base, again) {
+		again += mostPods
+	}
+	e.taken[name] = true
+	return name
+}
+
 // sha is the SHA-1 of a text in hexadecimal, as labels of JobSet and LeaderWorkerSet have it.
 func sha(text string) string {
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // see above

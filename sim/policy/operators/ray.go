@@ -159,7 +159,7 @@ func (e *Expansion) rayPods(s *RayClusterSpec, path, namespace, cluster string) 
 	}
 	e.template(&s.HeadGroupSpec.Template, path+".headGroupSpec.template")
 	e.absent(s.HeadGroupSpec.Resources, path+".headGroupSpec.resources", "write them in the template's container")
-	out = append(out, rayPod(&s.HeadGroupSpec.Template, namespace, cluster, rayHead, rayHeadGroup, cluster, 0))
+	out = append(out, e.rayPod(&s.HeadGroupSpec.Template, namespace, cluster, rayHead, rayHeadGroup, cluster, 0))
 	names := map[string]bool{}
 	for i := range s.WorkerGroupSpecs {
 		w, at := &s.WorkerGroupSpecs[i], fmt.Sprintf("%s.workerGroupSpecs[%d]", path, i)
@@ -177,15 +177,15 @@ func (e *Expansion) rayPods(s *RayClusterSpec, path, namespace, cluster string) 
 		} else {
 			e.refuse(at+".minReplicas", "%d is more than maxReplicas %d; exchange them", least, most)
 		}
-		for k := range n * e.count(w.NumOfHosts, at+".numOfHosts", 1) {
-			out = append(out, rayPod(&w.Template, namespace, cluster, rayWorker, w.GroupName, cluster+"-"+w.GroupName, k))
+		for k := range e.times(n, e.count(w.NumOfHosts, at+".numOfHosts", 1), at) {
+			out = append(out, e.rayPod(&w.Template, namespace, cluster, rayWorker, w.GroupName, cluster+"-"+w.GroupName, k))
 		}
 	}
 	return out
 }
 
 // rayPod makes one pod. Labels of the template win over those that are not about the cluster.
-func rayPod(t *corev1.PodTemplateSpec, namespace, cluster, kind, group, prefix string, index int) *corev1.Pod {
+func (e *Expansion) rayPod(t *corev1.PodTemplateSpec, namespace, cluster, kind, group, prefix string, index int) *corev1.Pod {
 	if len(prefix) > rayMaxPrefix {
 		prefix = prefix[:rayMaxPrefix]
 	}
@@ -198,5 +198,5 @@ func rayPod(t *corev1.PodTemplateSpec, namespace, cluster, kind, group, prefix s
 			labels[key] = value
 		}
 	}
-	return pod(t, namespace, base+suffix(namespace, base, index), labels)
+	return pod(t, namespace, e.generate(namespace, base, index), labels)
 }
