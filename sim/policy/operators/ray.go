@@ -185,7 +185,8 @@ func (e *Expansion) rayPods(s *RayClusterSpec, path, namespace, cluster string) 
 }
 
 // rayPod makes one pod. Labels of the template win over those that are not about the cluster.
-func (e *Expansion) rayPod(t *corev1.PodTemplateSpec, namespace, cluster, kind, group, prefix string, index int) *corev1.Pod {
+func (e *Expansion) rayPod(t *corev1.PodTemplateSpec, namespace, cluster, kind, group, prefix string,
+	index int) *corev1.Pod {
 	if len(prefix) > rayMaxPrefix {
 		prefix = prefix[:rayMaxPrefix]
 	}
