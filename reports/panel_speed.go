@@ -77,8 +77,8 @@ func speedText(s *result.Speed) string {
 	if x := clean(s.SharingHours); x > most {
 		most, why = x, "because jobs shared network links or GPUs with others"
 	}
-	if x := clean(s.HardwareHours); x > most {
-		most, why = x, "because GPUs were slower than those jobs were described for"
+	if clean(s.HardwareHours) > most {
+		why = "because GPUs were slower than those jobs were described for"
 	}
 	return fmt.Sprintf("%s of what the GPUs at work could do (%s of %s GPU-hours) was lost, most of it %s.",
 		FormatShare(ratio(lost, possible(s))), FormatNumber(lost), FormatNumber(possible(s)), why)

@@ -80,7 +80,7 @@ func (x bench) fill(e experiment) (filled, error) {
 	if err != nil {
 		return filled{}, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	file, out := filepath.Join(dir, "scheduler.yaml"), filepath.Join(dir, "result")
 	if err := os.WriteFile(file, []byte(config(e.policy, e.ties)), 0o600); err != nil {
 		return filled{}, err

@@ -8,7 +8,7 @@ import (
 	"orrery/sim/plan"
 )
 
-// Network adapters and place of a GPU, which are the node's rather than its own.
+// Host is what a GPU has of its node: network adapters and neighbours.
 type Host struct {
 	PerNode int
 	// NICGBs is one GPU's share of the node's adapters, 1e9 bytes per second in one direction; 0 = not known.

@@ -147,7 +147,7 @@ func (q *Queue[T]) settled() {
 	q.delayed = nil
 	q.mu.Unlock()
 	for _, w := range delayed {
-		at := q.e.Now().Add(units.Duration(w.d)).RoundUp()
+		at := q.e.Now().Add(w.d).RoundUp()
 		if t := q.timers[w.item]; t.Pending() {
 			if t.At() <= at {
 				continue

@@ -83,7 +83,7 @@ func (b *bestFit) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, in
 // and then binary fractions would be off by one.
 func (a Args) score(cpu, gpu int64) int64 {
 	whole := 2 * a.MaxCPUMilli * a.MaxGPUMilli
-	return max(0, fwk.MaxNodeScore*(whole-cpu*a.MaxGPUMilli-gpu*a.MaxCPUMilli)/whole)
+	return max(0, fwk.MaxScore*(whole-cpu*a.MaxGPUMilli-gpu*a.MaxCPUMilli)/whole)
 }
 
 // ScoreExtensions implements fwk.ScorePlugin.
@@ -100,7 +100,7 @@ func (*bestFit) NormalizeScore(_ context.Context, _ fwk.CycleState, _ *v1.Pod, s
 	}
 	for i := range scores {
 		if scores[i].Score -= low; high > low {
-			scores[i].Score = scores[i].Score * fwk.MaxNodeScore / (high - low)
+			scores[i].Score = scores[i].Score * fwk.MaxScore / (high - low)
 		}
 	}
 	return nil

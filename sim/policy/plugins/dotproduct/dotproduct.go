@@ -81,7 +81,7 @@ func (a Args) score(cpu, gpu, cpuAsked, gpuAsked int64) int64 {
 		return float64(float64(free) / float64(most) * (float64(asked) / float64(most)))
 	}
 	alike := part(cpu, cpuAsked, a.MaxCPUMilli) + part(gpu, gpuAsked, a.MaxGPUMilli)
-	return min(max(int64(float64(fwk.MaxNodeScore)*float64(1-alike/2)), 0), fwk.MaxNodeScore)
+	return min(max(int64(float64(fwk.MaxScore)*float64(1-alike/2)), 0), fwk.MaxScore)
 }
 
 // ScoreExtensions implements fwk.ScorePlugin.

@@ -77,7 +77,7 @@ func score(n *gpus.Node, ask *gpus.Ask, most int64) int64 {
 	if ask.GPUs == 0 {
 		return 0
 	}
-	quarter := fwk.MaxNodeScore / 4
+	quarter := fwk.MaxScore / 4
 	used := quarter * max(0, most-int64(n.TotalLeft())) / most
 	switch {
 	case slices.Contains(n.Kinds, gpus.Kind(ask.Request)) && len(n.Kinds) == 1:

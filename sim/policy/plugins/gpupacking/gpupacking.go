@@ -57,7 +57,7 @@ func score(n *gpus.Node, ask *gpus.Ask) int64 {
 	left := slices.Clone(n.Left)
 	slices.Sort(left)
 	if len(left) > 0 && left[0] == units.GPU {
-		return max(fwk.MaxNodeScore/3-int64(len(left)), int64(len(left)))
+		return max(fwk.MaxScore/3-int64(len(left)), int64(len(left)))
 	}
 	need, whole, percent := ask.GPUs, int64(0), int64(0)
 	for _, milli := range left {
@@ -70,9 +70,9 @@ func score(n *gpus.Node, ask *gpus.Ask) int64 {
 		}
 	}
 	if whole > 0 {
-		return max(fwk.MaxNodeScore/2-whole, fwk.MaxNodeScore/3)
+		return max(fwk.MaxScore/2-whole, fwk.MaxScore/3)
 	}
-	return max(fwk.MaxNodeScore-percent/10, fwk.MaxNodeScore/2)
+	return max(fwk.MaxScore-percent/10, fwk.MaxScore/2)
 }
 
 // ScoreExtensions implements fwk.ScorePlugin.

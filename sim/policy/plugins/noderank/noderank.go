@@ -36,7 +36,7 @@ type Args struct {
 	Per string `json:"per"`
 }
 
-// base is the number of whole scores below fwk.MaxNodeScore.
+// base is the number of whole scores below fwk.MaxScore.
 const base = 100
 
 // High is the entry of the higher digit in the list.

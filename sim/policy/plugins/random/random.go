@@ -81,7 +81,7 @@ func (r *random) ScoreExtensions() fwk.ScoreExtensions { return r }
 func (r *random) NormalizeScore(_ context.Context, _ fwk.CycleState, pod *v1.Pod,
 	scores fwk.NodeScoreList) *fwk.Status {
 	if n := uint64(len(scores)); n > 0 {
-		scores[r.env.Draw("random/node", pod.Namespace, pod.Name)%n].Score = fwk.MaxNodeScore
+		scores[r.env.Draw("random/node", pod.Namespace, pod.Name)%n].Score = fwk.MaxScore
 	}
 	return nil
 }
