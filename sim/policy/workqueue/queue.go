@@ -13,7 +13,6 @@ import (
 	upstream "k8s.io/client-go/util/workqueue"
 
 	"orrery/sim/engine"
-	"orrery/sim/units"
 )
 
 // Queue implements client-go's TypedRateLimitingInterface for a controller with one worker.
