@@ -34,8 +34,9 @@ func (m *manifest) operate(f plan.File) error {
 	}
 	m.operated = &e
 	for _, j := range e.Jobs {
-		if why := unsupportedClaim(j.Pods[0]); why != "" {
-			errs = append(errs, fmt.Errorf("%s: %s", m.at, why))
+		if len(j.Pods) == 0 {
+			errs = append(errs, fmt.Errorf("%s: %s %s makes no pods; ask for at least one, or remove it", m.at, e.Kind,
+				o.GetName()))
 			break
 		}
 	}

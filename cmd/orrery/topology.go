@@ -38,6 +38,9 @@ In Kubernetes the labels are on the nodes: see orrery export nodes.`,
 			if err != nil {
 				return err
 			}
+			if v.depth < 0 {
+				return usageError{fmt.Errorf("--depth %d: write the layers to draw, or 0 for all", v.depth)}
+			}
 			if v.plan, err = s.Outline(); err != nil {
 				return usageError{err}
 			}

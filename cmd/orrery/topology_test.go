@@ -33,6 +33,7 @@ func TestTopologyDrawing(t *testing.T) {
 
 func TestTopologyRefuses(t *testing.T) {
 	refuses(t, exitUsage, []string{"does not say where its nodes stand", "preset: rail-optimized"}, "topology", "demo")
+	refuses(t, exitUsage, []string{"--depth -1: write the layers"}, "topology", "demo", "--depth", "-1")
 	refuses(t, exitUsage, []string{"write text or json"}, "topology", "demo", "-o", "xml",
 		"--set", "cluster.topology={fabrics: [{preset: rail-optimized, network: infiniband-ndr}]}")
 }

@@ -66,11 +66,15 @@ func Stall(save *plan.Save, gpus, nodes int, s *plan.Storage, share float64) uni
 	return span(save.Bytes/float64(max(gpus, 1)), hostGBs) + max(0, write-save.Every)
 }
 
+// longest is the longest span that storage takes, in seconds: a century, the longest that a trace can say. Longer ones
+// could not be counted in nanoseconds.
+const longest = 100 * 365 * 24 * 3600
+
 func span(bytes, gbs float64) units.Duration {
 	if gbs <= 0 {
 		return 0
 	}
-	return units.FromSeconds(bytes / (gbs * 1e9))
+	return units.FromSeconds(math.Min(bytes/(gbs*1e9), longest))
 }
 
 // Interval is the time between checkpoints that loses least work, √(2 × write × mean time between failures) (Young

@@ -72,3 +72,15 @@ func TestStall(t *testing.T) {
 		t.Error("no checkpoints or no storage cost time")
 	}
 }
+
+// TestForever: over a storage that is next to nothing a checkpoint takes a century and not, by an overflow, no time.
+func TestForever(t *testing.T) {
+	s := &plan.Storage{WriteGBs: 1e-12, ReadGBs: 1e-9}
+	save := &plan.Save{Every: time.Minute, Bytes: 1e12, Async: true}
+	for _, got := range []time.Duration{storage.Restore(save.Bytes, 2, s, 1), storage.Write(save.Bytes, 2, s, 1),
+		storage.Stall(save, 8, 1, s, 1)} {
+		if got.Hours() < 99*365*24 || got.Hours() > 101*365*24 {
+			t.Errorf("%s, want a century", got)
+		}
+	}
+}
