@@ -21,10 +21,10 @@ func rules() []rule {
 	return []rule{
 		{"expectations", findExpectations},
 		{"use", findUse},
+		{"waits", findWaits},
 		{"end", findEnd},
 		{"rejected", findRejected},
 		{"speed", findSpeed},
-		{"waits", findWaits},
 		{"gangs", findGangs},
 		{"idle", findIdle},
 		{"causes", findCauses},
@@ -35,8 +35,8 @@ func rules() []rule {
 	}
 }
 
-// Findings applies every rule. What the run was asked and how full the cluster was come first, then what is wrong: a
-// page shows the first few and folds the others away.
+// Findings applies every rule. What was expected, how full the cluster was and how long jobs waited come first, then
+// what is wrong: a page shows the first few and folds the others away.
 func Findings(d *result.Data) []Finding {
 	var first, wrong, rest []Finding
 	for _, r := range rules() {
@@ -44,7 +44,7 @@ func Findings(d *result.Data) []Finding {
 		f := Finding{r.name, level, text}
 		switch {
 		case !ok:
-		case r.name == "expectations" || r.name == "use":
+		case r.name == "expectations" || r.name == "use" || r.name == "waits":
 			first = append(first, f)
 		case level == Bad || level == Warn:
 			wrong = append(wrong, f)
@@ -133,7 +133,7 @@ func findUse(d *result.Data) (Level, string, bool) {
 		level = Good
 	}
 	but := ""
-	if held := partlyHeld(d); held >= 0.01 { // below this it is binding one pod after the other
+	if held := partlyHeld(d); held >= partlyMatters {
 		level, but = Info, fmt.Sprintf("; but %s of that was held by jobs that had a part of their pods only",
 			FormatShare(held))
 	}

@@ -89,7 +89,7 @@ func findGangs(d *result.Data) (Level, string, bool) {
 		parts = append(parts, fmt.Sprintf("%s of %s %s not placed", FormatCount(float64(g.NeverPlaced)),
 			plural(g.Jobs, "gang"), was(g.NeverPlaced)))
 	}
-	if partlyHeld(d) >= 0.001 {
+	if partlyHeld(d) >= partlyMatters {
 		parts = append(parts, fmt.Sprintf("jobs that had a part of their pods only held %s GPU-hours, of no use where pods "+
 			"need each other", FormatNumber(p.GPUHours)))
 	}
@@ -103,6 +103,9 @@ func findGangs(d *result.Data) (Level, string, bool) {
 	}
 	return Info, "", false
 }
+
+// partlyMatters is the least part of the used GPU time that is worth a word; it only chooses what is said.
+const partlyMatters = 0.01
 
 // partlyHeld is the part of the used GPU time that jobs held while they had a part of their pods only. Binding the
 // pods of a job one after the other takes milliseconds, so it is hardly ever nothing.

@@ -59,7 +59,7 @@ in its result.json, so that you can see for yourself.`,
 	}
 	c.Flags().StringVar(&f.trace, "trace", "", "trace file in place of the scenario's own")
 	c.Flags().StringVar(&f.format, "trace-format", "", "format of --trace; found out by itself when empty")
-	c.Flags().Uint64Var(&f.seed, "seed", 1, "seed of all random streams, in place of the scenario's own")
+	c.Flags().Uint64Var(&f.seed, "seed", 0, "seed of all random streams (default the scenario's own)")
 	c.Flags().StringVar(&f.out, "out", "", "result folder; must not exist (default out/<scenario>-seed<seed>)")
 	c.Flags().StringArrayVar(&f.sets, "set", nil, "override as path=value, e.g. cluster.pools.a100.nodes=32; repeatable")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress on stderr")
