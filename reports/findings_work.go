@@ -43,6 +43,7 @@ func findSpeed(d *result.Data) (Level, string, bool) {
 		return Good, "All work went at its ideal speed or faster." + gainedText(s), true
 	}
 	var parts []string
+	only := ""
 	for _, p := range []struct {
 		hours float64
 		what  string
@@ -50,15 +51,19 @@ func findSpeed(d *result.Data) (Level, string, bool) {
 		{s.SharingHours, "because jobs shared network links or GPUs with others"},
 		{s.HardwareHours, "because GPUs were slower than those jobs were described for"}} {
 		if clean(p.hours) > 0 {
-			parts = append(parts, FormatShare(ratio(p.hours, possible(s)))+" "+p.what)
+			parts, only = append(parts, FormatShare(ratio(p.hours, possible(s)))+" "+p.what), p.what
 		}
 	}
 	level := Info
 	if ratio(lost, possible(s)) >= 0.1 { // it only colours the finding
 		level = Warn
 	}
-	return level, fmt.Sprintf("%s of what the GPUs at work could do was lost: %s.%s",
-		FormatShare(ratio(lost, possible(s))), strings.Join(parts, ", "), gainedText(s)), true
+	why := ": " + strings.Join(parts, ", ")
+	if len(parts) == 1 {
+		why = " " + only
+	}
+	return level, fmt.Sprintf("%s of what the GPUs at work could do was lost%s.%s", FormatShare(ratio(lost, possible(s))),
+		why, gainedText(s)), true
 }
 
 // plainly says what the scheduler's words mean, where they are about what most runs wait for.

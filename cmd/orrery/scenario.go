@@ -63,14 +63,14 @@ func newScenarioShow() *cobra.Command {
 	var sets []string
 	var resolved bool
 	c := &cobra.Command{
-		Use:     "show SCENARIO",
-		Short:   "Print a scenario's text, or with --resolved every default and every inlined file",
+		Use:   "show SCENARIO",
+		Short: "Print a scenario's text, or with --resolved every default and every inlined file",
 		Long: `Prints a scenario's text, with its comments. Files that the text names, such as files/binpack.yaml of built-in ones,
 are not in it: with --resolved they are inlined and every default is written out, so that the copy runs anywhere.`,
 		Example: `  orrery scenario show topology-on
   orrery scenario show demo --resolved > my.yaml
   orrery scenario show demo --resolved --set cluster.pools.h100.nodes=4`,
-		Args:    cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !resolved && len(sets) == 0 {
 				text, err := os.ReadFile(args[0])
