@@ -320,7 +320,8 @@ func (w *Workload) SetDefaults() {
 }
 
 // TypicalPods is a list of the most frequent pods of the trace, in a ConfigMap, as an operator would keep it from the
-// cluster's past.
+// cluster's past. It is made of the whole trace, also of pods that are still to come: a policy that reads it knows the
+// mix of what will be asked for, but neither when nor for how long.
 type TypicalPods struct {
 	// Name of the ConfigMap, NAMESPACE/NAME. Its key typical-pods.yaml is a list of {cpuMilli, gpus, gpuMilli, models,
 	// count}.
