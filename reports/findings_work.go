@@ -69,6 +69,8 @@ func findSpeed(d *result.Data) (Level, string, bool) {
 // plainly says what the scheduler's words mean, where they are about what most runs wait for.
 func plainly(message string) string {
 	switch {
+	case strings.HasPrefix(message, "no placement is available"):
+		return "not all pods of a gang could be placed within one part of the network, as it demands"
 	case strings.Contains(message, "minCount cannot be satisfied"):
 		return "not all pods of a gang could be placed"
 	case strings.HasPrefix(message, "Insufficient ") && strings.Count(message, " ") == 1:

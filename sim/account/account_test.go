@@ -337,7 +337,7 @@ func TestNormalise(t *testing.T) {
 		"gang": {"pod group is unschedulable, minCount (8) cannot be satisfied: 3 scheduled, 4 remaining, pod group " +
 			"preemption: No preemption victims found for incoming preemptor", "minCount cannot be satisfied"},
 		"member": {"minCount (4) cannot be satisfied: 0 scheduled, 3 remaining", "minCount cannot be satisfied"},
-		"gang in a domain": {"pod group is unschedulable, 0/8 placements are available, first placement status: " +
+		"gang in a domain": {"pod group is unschedulable, pod group is unschedulable, 0/8 placements are available, first placement status: " +
 			"minCount (8) cannot be satisfied: 1 scheduled, 6 remaining",
 			"no placement is available, first placement status: minCount cannot be satisfied"},
 		"gang nowhere": {"pod group is unschedulable, 0/9 nodes are available: 9 Insufficient cpu.", "Insufficient cpu"},

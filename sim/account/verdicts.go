@@ -93,12 +93,14 @@ func (v *verdicts) table() []result.Reason {
 // remaining, pod group preemption: …" (schedule_one_podgroup.go, plugin GangScheduling) loses its numbers and its
 // beginning, which not every member gets. A message of another form is kept, trimmed.
 func Normalise(message string) string {
-	const available = " nodes are available:"
+	const available, nogroup = " nodes are available:", "pod group is unschedulable, "
 	m := strings.TrimSpace(message)
 	if i := strings.Index(m, " preemption: "); i >= 0 {
 		m = strings.TrimSuffix(m[:i], ", pod group")
 	}
-	m = strings.TrimPrefix(m, "pod group is unschedulable, ")
+	for strings.HasPrefix(m, nogroup) { // placements within domains say it twice
+		m = m[len(nogroup):]
+	}
 	m = gangCounts.ReplaceAllString(m, "minCount cannot be satisfied")
 	m = placements.ReplaceAllString(m, "no placement is available")
 	count, rest, ok := strings.Cut(m, available)
