@@ -33,13 +33,6 @@ func (m *manifest) operate(f plan.File) error {
 		errs = append(errs, fmt.Errorf("%s:%d: %s %s: %s: %s", f.Name, line(p), e.Kind, o.GetName(), p.Path, p.Say))
 	}
 	m.operated = &e
-	for _, j := range e.Jobs {
-		if len(j.Pods) == 0 {
-			errs = append(errs, fmt.Errorf("%s: %s %s makes no pods; ask for at least one, or remove it", m.at, e.Kind,
-				o.GetName()))
-			break
-		}
-	}
 	return errors.Join(errs...)
 }
 
