@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/rand"
 	"regexp"
 	"slices"
 
@@ -19,14 +20,20 @@ import (
 // lists from the framework, whose values in Scheduler.Profiles are exported.
 
 // orderPlacements puts ordered placements under every profile.
-func orderPlacements(sched *scheduler.Scheduler) {
+func orderPlacements(sched *scheduler.Scheduler, seed int64) {
+	draws := &seed
 	for name, f := range sched.Profiles {
-		sched.Profiles[name] = placements{f}
+		sched.Profiles[name] = placements{f, draws}
 	}
 }
 
 // placements is a framework whose placements come in the order of their names.
-type placements struct{ framework.Framework }
+type placements struct {
+	framework.Framework
+	// draws seeds math/rand anew before each choice. The queue draws, too, whenever it is told of a pod, and informers who
+	// hear of a pod and of its claims at one instant do not tell it equally often in every run.
+	draws *int64
+}
 
 // RunPlacementGeneratePlugins implements framework.Framework.
 func (p placements) RunPlacementGeneratePlugins(ctx context.Context, state fwk.PodGroupCycleState,
@@ -51,6 +58,8 @@ func (p placements) RunPlacementScorePlugins(ctx context.Context, state fwk.PodG
 	for i, k := range order {
 		sorted[i], sortedStates[i] = assignments[k], states[k]
 	}
+	*p.draws++
+	rand.Seed(*p.draws) //nolint:staticcheck // as New does
 	return p.Framework.RunPlacementScorePlugins(ctx, state, group, sorted, sortedStates)
 }
 

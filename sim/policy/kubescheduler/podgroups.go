@@ -77,7 +77,7 @@ func newPodGroups(s *Scheduler, inner schedulePod) (*podGroups, error) {
 		return nil, err
 	}
 	if utilfeature.DefaultFeatureGate.Enabled(features.TopologyAwareWorkloadScheduling) {
-		orderPlacements(s.sched)
+		orderPlacements(s.sched, s.p.Seed)
 	}
 	g := &podGroups{s: s, inner: inner, pods: newGauge(metrics.BackoffEntities(metrics.Pod)),
 		maxWait: units.Duration(s.p.Config.PodMaxBackoffSeconds) * time.Second}
