@@ -361,7 +361,7 @@ func TestGroupsAgainstFreeRunningUpstream(t *testing.T) {
 	gate(t)
 	counts := map[string]int{}
 	compare := func(name string, sc script) {
-		want, got := sc.free(t), sc.lockstep(t)
+		want, got := sc.freeLike(t, sc.lockstep(t))
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: upstream free-running (-), in lockstep (+):\n%s", name, d)
 		}
