@@ -200,6 +200,7 @@ func (c *cluster) buildScheduler() error {
 		},
 		Latency: kubescheduler.Latency{Attempt: latency.Attempt, AttemptPerNode: latency.AttemptPerNode},
 		Seed:    c.streams.Int63("kube-scheduler/math-rand"),
+		Claims:  c.claimController != nil,
 		Rank:    c.rank,
 		Plugins: plugins.Registry(c.plan.Seed),
 

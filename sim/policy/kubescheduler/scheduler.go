@@ -58,6 +58,8 @@ type Params struct {
 	Rank      func(node string) int64 // breaks preemption's last tie: higher wins; distinct for distinct nodes
 	Record    func(journal.Body)      // takes attempts and preemptions; called on the driver goroutine
 	Plugins   frameworkruntime.Registry
+	// Claims says that pods may have resource claims: see redraw.
+	Claims bool
 	// ExactUpstream leaves upstream's scheduling cycle as it is: every attempt looks at every node again. What comes
 	// out is the same, only later; it is there to be compared with.
 	ExactUpstream bool
@@ -91,6 +93,7 @@ type Scheduler struct {
 	nodes    atomic.Int64 // nodes looked at in the current cycle
 	attempts atomic.Int64
 
+	draws     int64      // times redraw has seeded; of the scheduling loop's goroutine
 	running   bool       // a cycle has been granted and has not been charged yet
 	cycleAt   units.Time // start of the latest cycle
 	notBefore units.Time // earliest start of the next
@@ -195,6 +198,16 @@ func key(p metav1.Object) string {
 	return p.GetNamespace() + "/" + p.GetName()
 }
 
+// redraw seeds upstream's global generator anew before each cycle of a run with claims. The queue draws from it, too,
+// whenever it is told of a pod, and informers who hear of a pod and of its claims at one instant do not tell it equally
+// often in every run: without this, where preemption begins to look could depend on them.
+func (s *Scheduler) redraw(e framework.QueuedEntityInfo) {
+	if s.p.Claims && e != nil {
+		s.draws++
+		rand.Seed(s.p.Seed ^ s.draws<<1) //nolint:staticcheck // as New does
+	}
+}
+
 // hook puts the journal and the tie-breakers around upstream's exported function fields. It returns SchedulePod without
 // the journal.
 func (s *Scheduler) hook(client kubernetes.Interface) (schedulePod, error) {
@@ -212,6 +225,7 @@ func (s *Scheduler) hook(client kubernetes.Interface) (schedulePod, error) {
 			<-s.goAhead
 		}
 		s.groups.popped(e)
+		s.redraw(e)
 		s.state.Store(cycling)
 		return e, err
 	}
