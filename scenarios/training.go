@@ -111,7 +111,8 @@ type ModelShape struct {
 	MoELayers int `yaml:"moeLayers" min:"0" max:"10000"`
 }
 
-// Checkpoint is how jobs write their state.
+// Checkpoint is how jobs write their state. A job that loses a pod goes back to its last checkpoint, whatever
+// workload.restart.lost says.
 type Checkpoint struct {
 	// Work between two checkpoints. 0s: workload.restart.checkpointInterval.
 	Every Duration `yaml:"every"`
