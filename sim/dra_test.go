@@ -3,7 +3,6 @@ package sim_test
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -48,17 +47,7 @@ func TestDRA(t *testing.T) {
 			"workload.resource=nvidia.com/gpu", "cluster.pools.h100.dra.dynamicMIG=false"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var first played
-			for i, procs := range []int{1, 2, 8} {
-				old := runtime.GOMAXPROCS(procs)
-				got := play(t, draScenario, sets...)
-				runtime.GOMAXPROCS(old)
-				if i == 0 {
-					first = got
-				} else if !bytes.Equal(got.file, first.file) {
-					t.Fatalf("GOMAXPROCS %d gives another journal than 1: %s", procs, difference(first.records, got.records))
-				}
-			}
+			first := repeats(t, []int{1, 2, 8}, func() played { return play(t, draScenario, sets...) })
 			exact, err := tryWith(true, draScenario, sets...)
 			if err != nil {
 				t.Fatal(err)

@@ -1,9 +1,7 @@
 package sim_test
 
 import (
-	"bytes"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -67,17 +65,7 @@ manifests:
 // TestGangs: what a journal says of gangs is what happened to them, it repeats, and the run ends.
 func TestGangs(t *testing.T) {
 	scenario := gangs()
-	var first played
-	for i, procs := range []int{1, 2, 8} {
-		old := runtime.GOMAXPROCS(procs)
-		got := play(t, scenario)
-		runtime.GOMAXPROCS(old)
-		if i == 0 {
-			first = got
-		} else if !bytes.Equal(got.file, first.file) {
-			t.Fatalf("GOMAXPROCS %d gives another journal than 1: %s", procs, difference(first.records, got.records))
-		}
-	}
+	first := repeats(t, []int{1, 2, 8}, func() played { return play(t, scenario) })
 	scheduled, bound, tried := map[string]bool{}, 0, map[string]int{}
 	for _, r := range first.records {
 		switch b := r.Body.(type) {

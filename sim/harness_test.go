@@ -3,6 +3,7 @@ package sim_test
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -76,4 +77,22 @@ func tryWith(exact bool, scenario string, sets ...string) (played, error) {
 	}
 	data.Summary.Journal = result.Journal{Records: records, SHA256: head}
 	return played{data, keep.records, buf.Bytes(), head}, sim.Settle(data, p, s.Book())
+}
+
+// repeats plays a run at several numbers of processors, each of which must give the journal of the first, and returns
+// the first.
+func repeats(t testing.TB, procs []int, play func() played) played {
+	t.Helper()
+	var first played
+	for i, n := range procs {
+		old := runtime.GOMAXPROCS(n)
+		got := play()
+		runtime.GOMAXPROCS(old)
+		if i == 0 {
+			first = got
+		} else if !bytes.Equal(got.file, first.file) {
+			t.Fatalf("run %d, GOMAXPROCS %d: another journal than the first: %s", i, n, difference(first.records, got.records))
+		}
+	}
+	return first
 }

@@ -56,17 +56,7 @@ manifests:
 
 // TestJobObjects: the upstream Job controller's doings repeat at any GOMAXPROCS, and every job ends as the trace says.
 func TestJobObjects(t *testing.T) {
-	var first played
-	for i, procs := range []int{1, 2, 8, 2} {
-		old := runtime.GOMAXPROCS(procs)
-		got := play(t, jobObjects)
-		runtime.GOMAXPROCS(old)
-		if i == 0 {
-			first = got
-		} else if !bytes.Equal(got.file, first.file) {
-			t.Fatalf("GOMAXPROCS %d gives another journal than 1: %s", procs, difference(first.records, got.records))
-		}
-	}
+	first := repeats(t, []int{1, 2, 8, 2}, func() played { return play(t, jobObjects) })
 	want, restarts, own := map[string]string{}, 0, 0
 	var began time.Duration
 	for _, r := range first.records {

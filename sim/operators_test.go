@@ -1,9 +1,7 @@
 package sim_test
 
 import (
-	"bytes"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -116,17 +114,7 @@ var wantOperated = map[string]journal.JobSubmit{
 // TestOperators: the pods of each kind's object are placed as a whole by the real scheduler, work for as long as the
 // annotation says and end; a group that does not fit waits as a whole; and it repeats at any GOMAXPROCS.
 func TestOperators(t *testing.T) {
-	var first played
-	for i, procs := range []int{1, 8} {
-		old := runtime.GOMAXPROCS(procs)
-		got := play(t, operated)
-		runtime.GOMAXPROCS(old)
-		if i == 0 {
-			first = got
-		} else if !bytes.Equal(got.file, first.file) {
-			t.Fatalf("GOMAXPROCS %d gives another journal than 1: %s", procs, difference(first.records, got.records))
-		}
-	}
+	first := repeats(t, []int{1, 8}, func() played { return play(t, operated) })
 	got := lives(first)
 	for name, want := range wantOperated {
 		l := got[name]

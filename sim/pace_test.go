@@ -1,9 +1,7 @@
 package sim_test
 
 import (
-	"bytes"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -104,18 +102,7 @@ func TestPaceRepeats(t *testing.T) {
 		jobs = append(jobs, trainer(fmt.Sprintf("j%02d", i), time.Duration(i)*20*time.Minute,
 			time.Duration(20+7*i%50)*time.Minute, "n"+fmt.Sprint(i%2), "n"+fmt.Sprint(2+i%2)))
 	}
-	var first []byte
-	for _, procs := range []int{1, 2, 8} {
-		old := runtime.GOMAXPROCS(procs)
-		got := run(t, leaves(), jobs)
-		runtime.GOMAXPROCS(old)
-		if first == nil {
-			first = got.file
-		}
-		if !bytes.Equal(first, got.file) {
-			t.Fatalf("GOMAXPROCS %d gives another journal", procs)
-		}
-	}
+	repeats(t, []int{1, 2, 8}, func() played { return run(t, leaves(), jobs) })
 }
 
 // TestOracle: what the scheduler is shown does not depend on how fast work goes. As long as no work ends, a run with

@@ -1,7 +1,6 @@
 package sim_test
 
 import (
-	"bytes"
 	"runtime"
 	"testing"
 )
@@ -53,7 +52,7 @@ func TestClaimsAndGangsRepeat(t *testing.T) {
 	defer close(stop)
 	for range 3 { // others who keep the processors busy
 		go func() {
-			for n := 0; ; n++ {
+			for {
 				select {
 				case <-stop:
 					return
@@ -63,17 +62,7 @@ func TestClaimsAndGangsRepeat(t *testing.T) {
 			}
 		}()
 	}
-	var first played
-	for i, procs := range []int{1, 4, 2, 8, 4} {
-		old := runtime.GOMAXPROCS(procs)
-		got := play(t, claimsAndGangs)
-		runtime.GOMAXPROCS(old)
-		if i == 0 {
-			first = got
-		} else if !bytes.Equal(got.file, first.file) {
-			t.Fatalf("run %d gives another journal: %s", i, difference(first.records, got.records))
-		}
-	}
+	first := repeats(t, []int{1, 4, 2, 8, 4}, func() played { return play(t, claimsAndGangs) })
 	if n := first.data.Summary.Jobs; n.Completed < 50 || first.data.Summary.Gangs.Jobs < 10 {
 		t.Errorf("the run shows too little: %+v", n)
 	}

@@ -1,9 +1,7 @@
 package sim_test
 
 import (
-	"bytes"
 	"fmt"
-	"runtime"
 	"testing"
 
 	"orrery/sim/journal"
@@ -35,18 +33,7 @@ func TestRepeats(t *testing.T) {
 			seen := map[string]int{}
 			for seed := range 2 {
 				sets := append([]string{fmt.Sprintf("seed=%d", seed)}, tc.sets...)
-				var first played
-				for i, procs := range []int{1, 2, 8} {
-					old := runtime.GOMAXPROCS(procs)
-					got := play(t, tc.scenario, sets...)
-					runtime.GOMAXPROCS(old)
-					if i == 0 {
-						first = got
-					} else if !bytes.Equal(got.file, first.file) {
-						t.Fatalf("seed %d: GOMAXPROCS %d gives another journal than 1: %s", seed, procs,
-							difference(first.records, got.records))
-					}
-				}
+				first := repeats(t, []int{1, 2, 8}, func() played { return play(t, tc.scenario, sets...) })
 				if other, ok := seen[first.head]; ok {
 					t.Fatalf("seeds %d and %d give the same journal", seed, other)
 				}

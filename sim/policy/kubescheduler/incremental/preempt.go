@@ -3,7 +3,6 @@ package incremental
 import (
 	"context"
 	"fmt"
-	"math/rand"
 
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -158,7 +157,7 @@ func (f *postFilter) preempt(ctx context.Context, state fwk.CycleState, pod, lat
 	tried := x.resolvable()
 	if tried > 0 && f.eligible(ctx, latest, told) {
 		if f.cycle.nodes.leastPriority() >= int64(corev1helpers.PodPriority(latest)) {
-			rand.Int31n(int32(tried)) // upstream draws the node to begin with
+			f.preemption.GetOffsetAndNumCandidates(int32(tried)) // upstream draws the node to begin with; so it stays in step
 			return unhelpful(len(x.list), tried, map[string]int{nobodyThere: tried})
 		}
 		if err := x.ready(); err != nil {

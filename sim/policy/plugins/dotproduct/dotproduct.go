@@ -9,9 +9,7 @@ import (
 	"errors"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
-	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"orrery/sim/policy/plugins/gpus"
 	"orrery/sim/policy/plugins/plugin"
@@ -40,33 +38,19 @@ func Plugin() plugin.Plugin {
 			}
 			return nil
 		}}
-	p.New = func(env plugin.Env) frameworkruntime.PluginFactory {
-		return func(_ context.Context, obj runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
-			args, err := p.Decode(obj)
-			if err != nil {
-				return nil, err
-			}
-			return &dotProduct{book: env.GPUs, args: *args.(*Args)}, nil
-		}
-	}
-	return p
+	return p.With(func(env plugin.Env, args any, _ fwk.Handle) fwk.Plugin {
+		return &dotProduct{book: env.GPUs, args: *args.(*Args)}
+	})
 }
 
 type dotProduct struct {
+	gpus.Local
 	book *gpus.Book
 	args Args
 }
 
 // Name implements fwk.Plugin.
 func (*dotProduct) Name() string { return Name }
-
-// NodeLocal implements incremental.NodeLocal.
-func (*dotProduct) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
-
-// SignPod implements fwk.SignPlugin.
-func (*dotProduct) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(pod), nil
-}
 
 // Score implements fwk.ScorePlugin.
 func (d *dotProduct) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64,

@@ -8,10 +8,8 @@ import (
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
-	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"sigs.k8s.io/yaml"
 
 	"orrery/sim/kube/gpushare"
@@ -42,16 +40,9 @@ func Plugin() plugin.Plugin {
 		Points:  []string{"preFilter", "score"},
 		Args:    func() any { return &Args{} },
 		Check:   func(args any) error { return args.(*Args).check() }}
-	p.New = func(env plugin.Env) frameworkruntime.PluginFactory {
-		return func(_ context.Context, obj runtime.Object, h fwk.Handle) (fwk.Plugin, error) {
-			args, err := p.Decode(obj)
-			if err != nil {
-				return nil, err
-			}
-			return newFGD(env, *args.(*Args), h), nil
-		}
-	}
-	return p
+	return p.With(func(env plugin.Env, args any, h fwk.Handle) fwk.Plugin {
+		return newFGD(env, *args.(*Args), h)
+	})
 }
 
 func (a *Args) check() error {
@@ -87,6 +78,7 @@ func checkShapes(shapes []Shape) error {
 }
 
 type fgd struct {
+	gpus.Local
 	book *gpus.Book
 	args Args
 	maps corelisters.ConfigMapLister
@@ -119,14 +111,6 @@ func newFGD(env plugin.Env, args Args, h fwk.Handle) *fgd {
 
 // Name implements fwk.Plugin.
 func (*fgd) Name() string { return Name }
-
-// NodeLocal implements incremental.NodeLocal.
-func (*fgd) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
-
-// SignPod implements fwk.SignPlugin.
-func (*fgd) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(pod), nil
-}
 
 // EventsToRegister implements fwk.EnqueueExtensions: a pod that could not be scheduled because the list of typical pods
 // is not there waits for any ConfigMap, which the scheduler does not watch; new nodes and deletions will have to do.

@@ -9,9 +9,7 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
-	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"orrery/sim/policy/plugins/gpus"
 	"orrery/sim/policy/plugins/plugin"
@@ -37,33 +35,19 @@ func Plugin() plugin.Plugin {
 			}
 			return nil
 		}}
-	p.New = func(env plugin.Env) frameworkruntime.PluginFactory {
-		return func(_ context.Context, obj runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
-			args, err := p.Decode(obj)
-			if err != nil {
-				return nil, err
-			}
-			return &clustering{env.GPUs, args.(*Args).MaxGPUMilli}, nil
-		}
-	}
-	return p
+	return p.With(func(env plugin.Env, args any, _ fwk.Handle) fwk.Plugin {
+		return &clustering{book: env.GPUs, most: args.(*Args).MaxGPUMilli}
+	})
 }
 
 type clustering struct {
+	gpus.Local
 	book *gpus.Book
 	most int64
 }
 
 // Name implements fwk.Plugin.
 func (*clustering) Name() string { return Name }
-
-// NodeLocal implements incremental.NodeLocal.
-func (*clustering) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
-
-// SignPod implements fwk.SignPlugin.
-func (*clustering) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(pod), nil
-}
 
 // Score implements fwk.ScorePlugin.
 func (c *clustering) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64,

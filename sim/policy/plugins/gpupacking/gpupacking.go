@@ -25,22 +25,19 @@ func Plugin() plugin.Plugin {
 	return plugin.Plugin{Name: Name, Summary: "GPUs in use first, then free GPUs of nodes in use, then free nodes",
 		Points: []string{"score"},
 		New: func(env plugin.Env) frameworkruntime.PluginFactory {
-			return func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) { return &packing{env.GPUs}, nil }
+			return func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) {
+				return &packing{book: env.GPUs}, nil
+			}
 		}}
 }
 
-type packing struct{ book *gpus.Book }
+type packing struct {
+	gpus.Local
+	book *gpus.Book
+}
 
 // Name implements fwk.Plugin.
 func (*packing) Name() string { return Name }
-
-// NodeLocal implements incremental.NodeLocal.
-func (*packing) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
-
-// SignPod implements fwk.SignPlugin.
-func (*packing) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(pod), nil
-}
 
 // Score implements fwk.ScorePlugin.
 func (p *packing) Score(_ context.Context, state fwk.CycleState, pod *v1.Pod, info fwk.NodeInfo) (int64, *fwk.Status) {

@@ -1,6 +1,8 @@
 package gpus
 
 import (
+	"context"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -64,4 +66,15 @@ func Asked(state fwk.CycleState, pod *v1.Pod) *Ask {
 	}
 	state.Write(askKey, a)
 	return a
+}
+
+// Local makes a plugin one that looks at nothing of a pod but what it asks for, and where it may stand: embed it.
+type Local struct{}
+
+// NodeLocal implements incremental.NodeLocal.
+func (Local) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return Sign(pod) }
+
+// SignPod implements fwk.SignPlugin.
+func (Local) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
+	return Sign(pod), nil
 }

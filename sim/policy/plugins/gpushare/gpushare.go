@@ -41,6 +41,7 @@ func Plugin() plugin.Plugin {
 }
 
 type share struct {
+	gpus.Local
 	handle fwk.Handle
 	book   *gpus.Book
 
@@ -58,14 +59,6 @@ var (
 
 // Name implements fwk.Plugin.
 func (*share) Name() string { return Name }
-
-// NodeLocal implements incremental.NodeLocal.
-func (*share) NodeLocal(pod *v1.Pod) []fwk.SignFragment { return gpus.Sign(pod) }
-
-// SignPod implements fwk.SignPlugin.
-func (*share) SignPod(_ context.Context, pod *v1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return gpus.Sign(pod), nil
-}
 
 // EventsToRegister implements fwk.EnqueueExtensions: what can make a refused pod fit.
 func (*share) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {

@@ -11,9 +11,7 @@ import (
 	"errors"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
-	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"orrery/sim/policy/plugins/plugin"
 )
@@ -58,20 +56,13 @@ func entry(name, summary string, divisor uint64) plugin.Plugin {
 			}
 			return nil
 		}}
-	p.New = func(env plugin.Env) frameworkruntime.PluginFactory {
-		return func(_ context.Context, obj runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
-			args, err := p.Decode(obj)
-			if err != nil {
-				return nil, err
-			}
-			r := rank{name, divisor, env}
-			if args.(*Args).Per == PerPod {
-				return &lots{r}, nil
-			}
-			return &order{r}, nil
+	return p.With(func(env plugin.Env, args any, _ fwk.Handle) fwk.Plugin {
+		r := rank{name, divisor, env}
+		if args.(*Args).Per == PerPod {
+			return &lots{r}
 		}
-	}
-	return p
+		return &order{r}
+	})
 }
 
 // rank is what both have in common.

@@ -2,9 +2,11 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	fwk "k8s.io/kube-scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	"sigs.k8s.io/yaml"
 
@@ -57,6 +59,20 @@ func (p Plugin) Decode(obj runtime.Object) (any, error) {
 		return nil, fmt.Errorf("args of plugin %s: %w", p.Name, err)
 	}
 	return args, nil
+}
+
+// With returns the entry with a factory that reads the arguments and hands them, as Decode returns them, to build.
+func (p Plugin) With(build func(env Env, args any, h fwk.Handle) fwk.Plugin) Plugin {
+	p.New = func(env Env) frameworkruntime.PluginFactory {
+		return func(_ context.Context, obj runtime.Object, h fwk.Handle) (fwk.Plugin, error) {
+			args, err := p.Decode(obj)
+			if err != nil {
+				return nil, err
+			}
+			return build(env, args, h), nil
+		}
+	}
+	return p
 }
 
 func rawOf(obj runtime.Object) ([]byte, error) {
