@@ -138,6 +138,8 @@ func (f *Fold) append(at units.Time, b journal.Body) error {
 		return f.places.domain(b)
 	case journal.Topology:
 		return f.topology(b)
+	case journal.Service, journal.Replica, journal.Requests, journal.RequestEnd, journal.PodStage, journal.Machine,
+		journal.Scale, journal.Condition: // of services and machines; the books of devices do not need them
 	case journal.API: // the account is of jobs and devices; API writes are for explanations and audits
 	default:
 		return fmt.Errorf("unknown body %T", b)

@@ -37,6 +37,9 @@ func parseLine(line []byte) (Record, error) {
 		body = d.place(kind)
 	}
 	if body == nil {
+		body = d.serving(kind)
+	}
+	if body == nil {
 		body = d.rest(kind)
 	}
 	if body == nil {

@@ -22,7 +22,7 @@ func (e *encoder) record(at units.Time, body Body) error {
 	e.b = append(e.b, `,"k":"`...)
 	e.b = append(e.b, body.Kind()...)
 	e.b = append(e.b, '"')
-	if !e.pod(body) && !e.job(body) && !e.place(body) && !e.rest(body) {
+	if !e.pod(body) && !e.job(body) && !e.place(body) && !e.serving(body) && !e.rest(body) {
 		return fmt.Errorf("journal: body of unknown type %T (bodies are passed by value)", body)
 	}
 	e.b = append(e.b, '}', '\n')

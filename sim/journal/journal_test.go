@@ -27,20 +27,24 @@ import (
 var bodies = []Body{Run{}, Pool{}, Topology{}, Layer{}, Domain{}, Node{}, Partition{}, JobSubmit{}, JobPlaced{}, JobStart{}, JobSpeed{},
 	JobRestart{}, JobEnd{}, PodCreate{},
 	Attempt{}, Preempt{}, PodBind{}, PodAssign{}, PodStart{}, PodTerminate{}, PodEnd{}, PodRelease{}, PodDelete{},
-	API{}, Warn{}, End{}}
+	API{}, Warn{}, Service{}, Replica{}, Requests{}, RequestEnd{}, PodStage{}, Machine{}, Scale{}, Condition{}, End{}}
 
 // TestEveryKindListed compares the list with the Kind methods in the source: a new kind must join the tests.
 func TestEveryKindListed(t *testing.T) {
-	f, err := parser.ParseFile(token.NewFileSet(), "record.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
+	var decls []ast.Decl
+	for _, name := range []string{"record.go", "serving.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, f.Decls...)
 	}
 	listed := map[string]bool{}
 	for _, b := range bodies {
 		listed[reflect.TypeOf(b).Name()] = true
 	}
 	found := 0
-	for _, decl := range f.Decls {
+	for _, decl := range decls {
 		fn, ok := decl.(*ast.FuncDecl)
 		if !ok || fn.Name.Name != "Kind" {
 			continue
@@ -84,6 +88,8 @@ func fill(r *rand.Rand, v reflect.Value, valid bool) {
 		v.SetInt(int64(r.Uint64()) >> r.IntN(64) * int64(r.IntN(2)))
 	case reflect.Int32:
 		v.SetInt(int64(int32(r.Uint32())) * int64(r.IntN(2)))
+	case reflect.Bool:
+		v.SetBool(r.IntN(2) == 1)
 	case reflect.Uint64:
 		v.SetUint(r.Uint64() >> r.IntN(64))
 	case reflect.Slice:

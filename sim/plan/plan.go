@@ -40,6 +40,13 @@ type Plan struct {
 	// JobController is nil when no job of the trace is a Job object.
 	JobController *JobController
 	Pricing       Pricing
+	// Services answer requests; none in runs of jobs alone.
+	Services    []Service
+	Registry    Registry
+	Metrics     Metrics
+	Autoscalers Autoscalers
+	// JournalRequests asks for a journal record of every request that has ended.
+	JournalRequests bool
 	// JournalAPI asks for a journal record of every committed write of the in-memory API.
 	JournalAPI bool
 	Expect     []Bound
@@ -99,6 +106,8 @@ type Pool struct {
 	IdleWattsSource      string
 	BusyWattsSource      string
 	Price                Price
+	// Elastic is nil when the pool's nodes are there from the beginning to the end.
+	Elastic *Elastic
 	// Links is how the GPUs of a node reach each other and the network, as far as it is known.
 	Links Links
 	// Accelerator is what the speed model needs; nil when no job has a speed, or without GPUs.
