@@ -72,6 +72,15 @@ type Model struct {
 	// ExpertWidth is the inner width of one.
 	Experts, TopK, ExpertWidth, MoELayers int
 	ExpertParams                          float64
+	// Head is the size of one attention head, 0 = 128.
+	Head int
+	// Latent says that the KV cache holds one vector of KV values a token and layer, from which keys and values of all
+	// heads are computed (multi-head latent attention); otherwise it holds a key and a value of KV each.
+	Latent bool
+	// WindowLayers of the layers attend to no more than the last Window tokens; 0 = none.
+	Window, WindowLayers int
+	// Context is how many tokens the model is made for; 0 = not known.
+	Context int
 	// Kernels is the generation of the software it is trained with: KernelsNow or an older one.
 	Kernels string
 	Source  string

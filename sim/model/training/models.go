@@ -32,6 +32,11 @@ type Shape struct {
 	TopK       int     `yaml:"topK" min:"0"`
 	ExpertFFN  int     `yaml:"expertFFN" min:"0"`
 	MoELayers  int     `yaml:"moeLayers" min:"0"`
+	Head       int     `yaml:"head" min:"0"`
+	Latent     bool    `yaml:"latent"`
+	Window     int     `yaml:"window" min:"0"`
+	Windowed   int     `yaml:"windowLayers" min:"0"`
+	Context    int     `yaml:"context" min:"0"`
 	Kernels    string  `yaml:"kernels" enum:"|none|flash1"`
 	Source     string  `yaml:"source" required:"true"`
 }
@@ -43,8 +48,8 @@ const expertMatrices = 3
 func (s Shape) Model() plan.Model {
 	m := plan.Model{Name: s.Name, Params: s.Params, Active: s.Params, Layers: s.Layers, Hidden: s.Hidden,
 		Query: s.Query, KV: s.KV, Vocabulary: s.Vocabulary, Tied: s.Tied, Experts: s.Experts, TopK: s.TopK,
-		ExpertWidth: s.ExpertFFN,
-		MoELayers:   s.MoELayers, Kernels: s.Kernels, Source: s.Source}
+		ExpertWidth: s.ExpertFFN, MoELayers: s.MoELayers, Head: s.Head, Latent: s.Latent, Window: s.Window,
+		WindowLayers: s.Windowed, Context: s.Context, Kernels: s.Kernels, Source: s.Source}
 	if m.Query == 0 {
 		m.Query = m.Hidden
 	}

@@ -1,0 +1,436 @@
+package serving
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"orrery/sim/model/collective"
+	"orrery/sim/plan"
+)
+
+// parameters are those of all models and GPUs together; fitted.go has their values, the card says where they come from.
+type parameters struct {
+	gemm      float64 // of the measured matrix ceiling that the layers' matrix products reach
+	attention float64 // of the half-precision ceiling that attention over prompts reaches
+	weights   float64 // of the memory's bandwidth when weights are read
+	cache     float64 // of the memory's bandwidth when the KV cache is read
+	wide      float64 // bytes of element-wise traffic per token, layer and hidden value
+	hide      float64 // of the lesser of arithmetic and weight traffic that shows beside the greater
+	iteration float64 // seconds of an iteration whatever it does: the engine's host side
+	layer     float64 // seconds of a layer whatever it does: starts and ends of its kernels
+	expert    float64 // the same of a layer's routing and dispatch to experts
+	sequence  float64 // seconds of each sequence in an iteration: sampling, scheduling, streaming
+	narrow    float64 // width of an expert at which it reaches half of gemm
+	reduce    float64 // seconds of a small all-reduce by the engines' own kernels
+}
+
+// Step is how long an iteration of one replica takes. It is made once for a replica and does not change.
+//
+// An iteration processes decodes sequences, one new token each, and prefillTokens tokens of prompts. What the GPUs do
+// comes one after the other, layer by layer: matrix products (arithmetic or reading of weights, whichever takes
+// longer, and a part of the other), attention (reading the KV cache; arithmetic for prompts), element-wise work,
+// communication. So the time is linear in the context that the decoding sequences have, see Line.
+//
+// Pipeline parallelism: the engine's batch is dealt to as many micro-batches as there are stages. An iteration is the
+// round in which each of them passes all stages: as long as one micro-batch takes through all layers. Throughput is
+// that of a full pipeline; a request gets a token each round.
+//
+// Expert parallelism (Spec.Expert > 1) comes with data-parallel attention, as engines deploy it: each GPU of the tensor
+// group holds the attention of all heads for its share of the sequences, and tokens travel to their experts and back.
+type Step struct {
+	// Seconds of one GPU for a micro-batch through all layers. perToken and the like have to be multiplied, all and
+	// fixed are there in any case.
+	denseToken, denseAll   float64 // matrix products outside experts: arithmetic, reading weights
+	expertToken, expertAll float64 // those of experts: expertAll when tokens meet all of them
+	headToken, headAll     float64 // the output layer, for tokens that are sampled
+	touched                []float64
+	wideToken              float64
+	contextFull            float64 // per token of context: layers that attend to all of it
+	contextWindow          float64 // and those that attend to a window
+	pairFull, pairWindow   float64 // per query-key pair of prompts, likewise
+	window                 float64 // tokens
+	hide                   float64
+	fixed                  float64
+	sequence               float64
+	stages                 int
+	links                  [linkSizes]float64 // communication of micro-batches of 2^i tokens
+	contextCompute         bool               // reading the context is limited by arithmetic, not memory
+}
+
+// linkSizes bounds the micro-batches whose communication is tabulated: 2^23 tokens.
+const linkSizes = 24
+
+// Bytes of a weight. FP4 has a scale of 8 bits for each 16 values (NVIDIA, "Introducing NVFP4", 2025-06-24).
+const (
+	halfBytes, fp8Bytes = 2, 1
+	fp4Bytes            = 0.5 + 1.0/16
+)
+
+// Latent attention (DeepSeek-AI, arXiv 2412.19437, section 4.2): heads of 128 values and 64 rotary ones, so that the
+// mean of keys (192) and values (128) is 160, and the cached vector without its rotary part is 64 shorter.
+const latentHead, latentRotary = 160, 64
+
+// defaultHead is the size of a head where a model does not say.
+const defaultHead = 128
+
+// NewStep prepares a replica. The error says what of the spec cannot be run and what could.
+func NewStep(s Spec) (*Step, error) { return newStep(s, &fitted) }
+
+func newStep(s Spec, par *parameters) (*Step, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	m, d := shape{s.Engine.Model}, &s.Device
+	tp, pp := float64(s.Tensor), float64(s.Pipeline)
+	rate := matrixRate(d, s.Engine.Precision) * par.gemm
+	weight := weightBytes(s.Engine.Precision)
+	read := d.MemoryGBs * 1e9 * par.weights
+	experts := m.ExpertParams
+	dense := m.Params - experts - m.embeddings()
+	st := &Step{hide: par.hide, sequence: par.sequence, stages: s.Pipeline}
+
+	st.denseToken = 2 * dense / tp / rate
+	st.denseAll = dense * weight / tp / read
+	if s.Expert > 1 { // each GPU reads all of the attention's weights for its part of the tokens
+		st.denseAll *= tp
+	}
+	if m.Experts > 0 {
+		width := float64(m.ExpertWidth) / float64(s.Tensor/s.Expert)
+		part := float64(m.TopK) / float64(m.Experts)
+		st.expertToken = 2 * experts * part / tp / (rate * width / (width + par.narrow))
+		st.expertAll = experts * weight / tp / read
+		st.touched = touched(m.Experts, m.TopK)
+	}
+	head := float64(m.Vocabulary) * float64(m.Hidden) // half precision in quantised models too
+	st.headToken = 2 * head / tp / (d.Half * 1e12 * par.gemm)
+	st.headAll = head * halfBytes / tp / read
+	st.wideToken = par.wide * float64(m.Hidden) * float64(m.Layers) / (d.MemoryGBs * 1e9 * par.weights)
+	if s.Expert > 1 {
+		st.wideToken /= tp
+	}
+	st.attention(s, par)
+	st.fixed = par.iteration + float64(par.layer*float64(m.Layers)) + float64(par.expert*float64(m.MoELayers)) +
+		float64((pp-1)*stageMicros*1e-6)
+	st.communication(s, par)
+	return st, nil
+}
+
+// stageMicros is the latency of handing a micro-batch to the next stage: NCCL's send and receive over NVLink
+// (NVIDIA/nccl src/graph/tuning.cc, commit 5067397: base 8.4 µs and 3.4 µs a step).
+const stageMicros = 11.8
+
+// attention fills in what a token of context and a pair of prompts cost.
+func (st *Step) attention(s Spec, par *parameters) {
+	m, d := shape{s.Engine.Model}, &s.Device
+	tp := float64(s.Tensor)
+	full := float64(m.Layers - m.WindowLayers)
+	read := m.layerCacheBytes(s) * cacheShare(s) / (d.MemoryGBs * 1e9 * par.cache)
+	work := 4 * float64(m.Query)
+	if m.Latent {
+		work = 2 * float64(m.Query) / latentHead * float64(2*m.KV-latentRotary)
+	}
+	work /= tp * d.Half * 1e12 * par.attention
+	st.contextCompute = work > read
+	one := math.Max(read, work)
+	st.contextFull, st.contextWindow = one*full, one*float64(m.WindowLayers)
+	pair := 4 * float64(m.Query) / (tp * d.Half * 1e12 * par.attention)
+	st.pairFull, st.pairWindow = pair*full, pair*float64(m.WindowLayers)
+	st.window = float64(m.Window)
+}
+
+// touched is the part of a layer's experts that n tokens meet, for n = 0, 1, …, until it is all but 1: each token
+// meets k different ones, all equally likely.
+func touched(experts, k int) []float64 {
+	miss := 1 - float64(k)/float64(experts)
+	out, none := []float64{0}, 1.0
+	for none > 1e-6 && len(out) < 1<<16 {
+		none *= miss
+		out = append(out, 1-none)
+	}
+	return out
+}
+
+// communication tabulates what the tensor group sends.
+func (st *Step) communication(s Spec, par *parameters) {
+	m := shape{s.Engine.Model}
+	for i := range st.links {
+		tokens := float64(int64(1) << i)
+		t := 0.0
+		if s.Tensor > 1 {
+			t = s.layerLinks(tokens, par)
+		}
+		if s.Pipeline > 1 {
+			t += float64(s.Pipeline-1) * tokens * float64(m.Hidden) * halfBytes / (collective.PeerGBs(s.link()) * 1e9)
+		}
+		if i > 0 {
+			t = math.Max(t, st.links[i-1]) // measured curves may dip where the algorithm changes
+		}
+		st.links[i] = t
+	}
+}
+
+// layerLinks is what the tensor group sends for tokens, in all layers: two all-reduces each, or with expert parallelism
+// the way to the experts and back in those that have them.
+func (s Spec) layerLinks(tokens float64, par *parameters) float64 {
+	m := shape{s.Engine.Model}
+	g := collective.Group{Link: s.link(), Ranks: s.Tensor, Domains: s.domains()}
+	g.Least = s.Tensor / g.Domains
+	bytes := tokens * float64(m.Hidden) * halfBytes
+	if s.Expert < 2 {
+		return float64(2*m.Layers) * allReduce(bytes, g, par)
+	}
+	g.Copies = m.TopK
+	sent := bytes / float64(s.Tensor) * float64(min(m.TopK, s.Tensor))
+	return 2 * float64(m.MoELayers) * math.Max(collective.Time(collective.AllToAll, sent, g), par.reduce)
+}
+
+// allReduce is NCCL's or, where that is faster, the one of the engines' own kernels for small messages: every GPU reads
+// the whole vector from all others (one shot), or a part of it and then the sums (two shots).
+func allReduce(bytes float64, g collective.Group, par *parameters) float64 {
+	t := collective.Time(collective.AllReduce, bytes, g)
+	if g.Domains > 1 || g.Link.Kind != "nvlink" {
+		return t
+	}
+	n := float64(g.Ranks)
+	peer := g.Link.GBs * 1e9 * ownKernels
+	own := par.reduce + math.Min((n-1)*bytes/peer, par.reduce+2*(n-1)/n*bytes/peer)
+	return math.Min(t, own)
+}
+
+// ownKernels is what the engines' all-reduce kernels reach of the link: assumed to be what two GPUs reach of it in an
+// all-reduce of NCCL (H100 318 of 450 GB/s, aiconfigurator, commit 095f58a).
+const ownKernels = 318.0 / 450
+
+// domains is how many scale-up domains a tensor group is spread over.
+func (s Spec) domains() int {
+	perNode := max(s.Tensor*s.Pipeline/max(s.Nodes, 1), 1)
+	if s.Tensor <= perNode || s.Device.LinkGPUs >= s.Tensor && s.Device.LinkGPUs > s.Device.PerNode {
+		return 1
+	}
+	return (s.Tensor + perNode - 1) / perNode
+}
+
+func (s Spec) link() collective.Link {
+	d := &s.Device
+	return collective.Link{GPU: d.GPU, Kind: d.LinkKind, GBs: d.LinkGBs, PeerGBs: d.PeerGBs, GPUs: d.LinkGPUs,
+		PCIeGBs: d.PCIeGBs, NICGBs: d.NICGBs}
+}
+
+// matrixRate is what the GPU multiplies in a precision, operations per second. A GPU without units for it computes in
+// the next wider format that it has; only the weights are small then.
+func matrixRate(d *plan.Accelerator, precision string) float64 {
+	rate := d.Half
+	if precision == plan.PrecisionFP8 || precision == plan.PrecisionFP4 {
+		rate = math.Max(rate, d.FP8)
+	}
+	if precision == plan.PrecisionFP4 {
+		rate = math.Max(rate, d.FP4)
+	}
+	return rate * 1e12
+}
+
+// weightBytes of one parameter.
+func weightBytes(precision string) float64 {
+	switch precision {
+	case plan.PrecisionFP8:
+		return fp8Bytes
+	case plan.PrecisionFP4:
+		return fp4Bytes
+	}
+	return halfBytes
+}
+
+// Parts is what an iteration's seconds are made of.
+type Parts struct {
+	Compute  float64 // arithmetic
+	Memory   float64 // reading weights and KV cache, element-wise work
+	Links    float64 // communication that nothing hides
+	Overhead float64 // host, kernel starts, sampling
+}
+
+// Total is the iteration.
+func (p Parts) Total() float64 { return p.Compute + p.Memory + p.Links + p.Overhead }
+
+// ComputeBound reports whether arithmetic takes the most of it.
+func (p Parts) ComputeBound() bool { return p.Compute > p.Memory+p.Links }
+
+// product adds matrix products to the parts: the longer of arithmetic and reading weights, and hide of the other.
+func (p *Parts) product(work, read, hide float64) {
+	if work > read {
+		p.Compute += work + float64(hide*read)
+	} else {
+		p.Memory += read + float64(hide*work)
+	}
+}
+
+// micro is the tokens of a micro-batch and which part of the context it has.
+func (st *Step) micro(tokens int) (int, float64) {
+	stages := min(st.stages, max(tokens, 1))
+	return (tokens + stages - 1) / stages, 1 / float64(stages)
+}
+
+// base is an iteration without the context of decoding sequences.
+func (st *Step) base(decodes, prefillTokens int, prefillAttention int64, prefillSeqs int) (p Parts) {
+	n, part := st.micro(decodes + prefillTokens)
+	if n <= 0 {
+		return p
+	}
+	t := float64(n)
+	p.product(t*st.denseToken, st.denseAll, st.hide)
+	if len(st.touched) > 0 {
+		all := st.expertAll
+		if n < len(st.touched) {
+			all *= st.touched[n]
+		}
+		p.product(t*st.expertToken, all, st.hide)
+	}
+	sampled := float64(decodes + prefillSeqs)
+	p.product(sampled*part*st.headToken, st.headAll, st.hide)
+	p.Memory += t * st.wideToken
+	if prefillAttention > 0 {
+		pairs := float64(prefillAttention)
+		p.Compute += float64(pairs * part * st.pairFull)
+		if st.window > 0 {
+			p.Compute += float64(math.Min(pairs, float64(prefillTokens)*st.window) * part * st.pairWindow)
+		}
+	}
+	i := bits.Len(uint(n)) - 1
+	p.Links = st.links[min(i, linkSizes-1)]
+	if i < linkSizes-1 {
+		low := float64(int(1) << i)
+		p.Links += float64((st.links[i+1] - p.Links) * (t - low) / low)
+	}
+	p.Overhead = st.fixed + float64(sampled*st.sequence)
+	return p
+}
+
+// Parts returns an iteration in parts; see Seconds.
+func (st *Step) Parts(decodes int, decodeContext int64, prefillTokens int, prefillAttention int64,
+	prefillSeqs int) Parts {
+	p := st.base(decodes, prefillTokens, prefillAttention, prefillSeqs)
+	t := st.line(decodes, prefillTokens).context(decodeContext)
+	if st.contextCompute {
+		p.Compute += t
+	} else {
+		p.Memory += t
+	}
+	return p
+}
+
+// Seconds returns how long one iteration takes in which decodes sequences get a token each, with decodeContext tokens
+// of context together, and prefillTokens tokens of prompts are computed for prefillSeqs sequences. prefillAttention is
+// the query-key pairs of these: the sum over chunks of chunk × (tokens before it + (chunk+1)/2).
+//
+// A sequence that checks k proposed tokens beside its own (speculative decoding) counts as a decode with k more
+// prefillTokens, and k × its context more prefillAttention.
+//
+// It is 0 when nothing is processed. More of anything never takes less time, except that with pipeline parallelism more
+// sequences share the same context among more micro-batches until all stages are busy.
+func (st *Step) Seconds(decodes int, decodeContext int64, prefillTokens int, prefillAttention int64,
+	prefillSeqs int) float64 {
+	if decodes+prefillTokens <= 0 {
+		return 0
+	}
+	p := st.base(decodes, prefillTokens, prefillAttention, prefillSeqs)
+	return p.Total() + st.line(decodes, prefillTokens).context(decodeContext)
+}
+
+// Line is an iteration's seconds as a function of decodeContext, everything else given:
+//
+//	Base + PerToken × decodeContext                                        up to Knee
+//	Base + PerToken × Knee + Beyond × (decodeContext - Knee)               after it
+//
+// Beyond is less than PerToken in models some of whose layers attend to a window; in all others they are equal and
+// Knee is math.MaxInt64. Knee is where the sequences fill their windows on average.
+type Line struct {
+	Base, PerToken, Beyond float64
+	Knee                   int64
+}
+
+// At is the seconds at a context.
+func (l Line) At(decodeContext int64) float64 { return l.Base + l.context(decodeContext) }
+
+func (l Line) context(c int64) float64 {
+	if c <= l.Knee {
+		return float64(l.PerToken * float64(c))
+	}
+	return float64(l.PerToken*float64(l.Knee)) + float64(l.Beyond*float64(c-l.Knee))
+}
+
+// Sum is the seconds of k iterations whose contexts are first, first + grow, …, first + (k-1) × grow: of k iterations
+// in which the same grow sequences decode. It is the sum of At in closed form, equal but for rounding.
+func (l Line) Sum(first, grow int64, k int) float64 {
+	if k <= 0 {
+		return 0
+	}
+	below := int64(k) // iterations up to the knee
+	if last := first + int64(k-1)*grow; last > l.Knee {
+		switch {
+		case first > l.Knee:
+			below = 0
+		case grow > 0:
+			below = (l.Knee-first)/grow + 1
+		}
+	}
+	t := float64(float64(k) * l.Base)
+	if below > 0 {
+		t += float64(l.PerToken * arithmetic(first, grow, below))
+	}
+	if above := int64(k) - below; above > 0 {
+		t += float64(l.PerToken * float64(l.Knee) * float64(above))
+		t += float64(l.Beyond * arithmetic(first+below*grow-l.Knee, grow, above))
+	}
+	return t
+}
+
+// arithmetic is the sum of n terms of an arithmetic progression.
+func arithmetic(first, grow, n int64) float64 {
+	return float64(n)*float64(first) + float64(grow)*float64(n*(n-1)/2)
+}
+
+// Line returns the line for iterations of decodes sequences and prompts as in Seconds.
+func (st *Step) Line(decodes, prefillTokens int, prefillAttention int64, prefillSeqs int) Line {
+	if decodes+prefillTokens <= 0 {
+		return Line{Knee: math.MaxInt64}
+	}
+	l := st.line(decodes, prefillTokens)
+	l.Base = st.base(decodes, prefillTokens, prefillAttention, prefillSeqs).Total()
+	return l
+}
+
+// line is the part of a line that depends on context.
+func (st *Step) line(decodes, prefillTokens int) Line {
+	_, part := st.micro(decodes + prefillTokens)
+	full := part * st.contextFull
+	if st.contextWindow == 0 {
+		return Line{PerToken: full, Beyond: full, Knee: math.MaxInt64}
+	}
+	return Line{PerToken: full + float64(part*st.contextWindow), Beyond: full, Knee: int64(float64(decodes) * st.window)}
+}
+
+// check says what of a spec cannot be run.
+func (s Spec) check() error {
+	m := shape{s.Engine.Model}
+	switch {
+	case s.Engine.Model == nil:
+		return fmt.Errorf("an engine without a model has no iterations; preset %s has times of its own", plan.EngineBatch)
+	case s.Tensor < 1 || s.Pipeline < 1 || s.Expert < 1:
+		return fmt.Errorf("tensor %d, pipeline %d, expert %d: each is at least 1", s.Tensor, s.Pipeline, s.Expert)
+	case int(m.heads())%s.Tensor != 0:
+		return fmt.Errorf("tensor %d does not divide the %d attention heads of %s", s.Tensor, int(m.heads()), m.Name)
+	case s.Pipeline > m.Layers:
+		return fmt.Errorf("pipeline %d is more than the %d layers of %s", s.Pipeline, m.Layers, m.Name)
+	case s.Expert > 1 && m.Experts == 0:
+		return fmt.Errorf("expert: %d, but %s has no experts; remove it", s.Expert, m.Name)
+	case s.Tensor%s.Expert != 0:
+		return fmt.Errorf("expert %d does not divide tensor %d: experts are spread over the GPUs of a tensor group", s.Expert,
+			s.Tensor)
+	case s.Expert > 1 && m.Experts%s.Expert != 0:
+		return fmt.Errorf("expert %d does not divide the %d experts of %s", s.Expert, m.Experts, m.Name)
+	case s.Device.Half <= 0 || s.Device.MemoryGBs <= 0:
+		return fmt.Errorf("the speed of %s is not known: it needs the rate of half-precision operations and the "+
+			"memory's bandwidth", s.Device.GPU)
+	}
+	return nil
+}
