@@ -28,6 +28,7 @@ import (
 	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/policy/plugins"
 	"orrery/sim/policy/resourceclaim"
+	"orrery/sim/policy/workloads"
 	"orrery/sim/units"
 	"orrery/sim/workload"
 )
@@ -173,6 +174,9 @@ func (c *cluster) buildManifests() error {
 	if err := c.buildJobController(); err != nil {
 		return err
 	}
+	if err := c.buildControllers(); err != nil {
+		return err
+	}
 	if err := createManifests(c.store, c.parts.manifests, c.namespace, c.submitGiven, c.operate); err != nil || !budgets {
 		return err
 	}
@@ -260,7 +264,7 @@ func (u *upstreamErrors) install() {
 	u.previous = utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{
 		func(_ context.Context, err error, msg string, _ ...interface{}) {
-			if routine(err) || kubescheduler.Routine(err) || resourceclaim.Routine(err) {
+			if routine(err) || kubescheduler.Routine(err) || resourceclaim.Routine(err) || workloads.Routine(err) {
 				return
 			}
 			if err != nil {

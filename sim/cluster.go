@@ -43,6 +43,8 @@ type cluster struct {
 	scheduler *kubescheduler.Scheduler
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
 
+	controllers controllers
+
 	jobController *jobcontroller.Controller // nil without Job objects
 	given         map[string]*batchv1.Job   // by job: Jobs of the user's manifests
 	refused       error                     // why the API refused the latest of what a job is made of
@@ -247,6 +249,7 @@ func (c *cluster) close() {
 	if c.claimController != nil {
 		c.claimController.Close()
 	}
+	c.closeControllers()
 	c.engine.Drain()
 	c.upstream.restore()
 }

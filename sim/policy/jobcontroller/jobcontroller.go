@@ -11,35 +11,27 @@ package jobcontroller
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"sync"
-	"unsafe"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	schedulinginformers "k8s.io/client-go/informers/scheduling/v1beta1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/record"
-	upstreamqueue "k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/controller"
 	"k8s.io/kubernetes/pkg/controller/job"
 	"k8s.io/kubernetes/pkg/features"
 
 	"orrery/sim/engine"
+	"orrery/sim/policy/control"
 	"orrery/sim/policy/workqueue"
 )
 
-// Rate limit of kube-controller-manager's client, in calls per second, unless the user sets another
-// (k8s.io/kubernetes v1.37.2 pkg/controller/apis/config/v1alpha1/defaults.go).
+// Rate limit of the controller's client, in calls per second, unless the user sets another.
 const (
-	DefaultQPS   = 20
-	DefaultBurst = 30
+	DefaultQPS   = control.DefaultQPS
+	DefaultBurst = control.DefaultBurst
 )
 
 // Params is what the controller needs.
@@ -54,7 +46,6 @@ type Params struct {
 type Controller struct {
 	cancel context.CancelFunc
 	queue  *workqueue.Queue[string]
-	events record.EventBroadcaster
 	done   sync.WaitGroup
 }
 
@@ -91,58 +82,20 @@ func Start(p Params) (*Controller, error) {
 // replace sets the controller's unexported fields.
 func (c *Controller) replace(jc *job.Controller, cs kubernetes.Interface, e *engine.Engine) error {
 	c.queue = workqueue.New[string](e, "job sync", job.DefaultJobApiBackOff, job.MaxJobApiBackOff)
-	var old upstreamqueue.TypedRateLimitingInterface[string]
-	var pods controller.PodControlInterface
-	for _, x := range []struct {
-		name string
-		old  any // pointer to where the old value goes; nil = nowhere
-		now  func() any
-	}{
-		{"queue", &old, func() any { return c.queue }},
-		{"podControl", &pods, func() any {
-			real, _ := pods.(controller.RealPodControl)
-			return &podControl{client: cs, engine: e, onWrite: real.OnWrite}
-		}},
-		{"broadcaster", &c.events, func() any { return silence{} }},
-		{"recorder", nil, func() any { return silence{} }},
-	} {
-		f := reflect.ValueOf(jc).Elem().FieldByName(x.name)
-		if !f.IsValid() || f.Kind() != reflect.Interface {
-			return fmt.Errorf("the Job controller has no field %s in this version of Kubernetes", x.name)
-		}
-		f = reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem()
-		if x.old != nil {
-			reflect.ValueOf(x.old).Elem().Set(f)
-		}
-		now := reflect.ValueOf(x.now())
-		if !now.Type().Implements(f.Type()) {
-			return fmt.Errorf("the Job controller's field %s is a %s in this version of Kubernetes", x.name, f.Type())
-		}
-		f.Set(now)
+	if err := control.SwapQueue(jc, "queue", c.queue); err != nil {
+		return err
 	}
-	old.ShutDown()
-	return nil
+	if err := control.SwapPodControl(jc, "podControl", cs, e); err != nil {
+		return err
+	}
+	if err := control.SwapRecorder(jc, "recorder", control.Silence{}); err != nil {
+		return err
+	}
+	return control.SwapBroadcaster(jc, "broadcaster")
 }
 
 // Close stops the controller. The engine must be drained afterwards.
 func (c *Controller) Close() {
 	c.cancel()
 	c.queue.ShutDown()
-	c.events.Shutdown()
 }
-
-// silence takes the controller's events. They count nowhere: the journal tells what happens.
-type silence struct{}
-
-func (silence) StartEventWatcher(func(*corev1.Event)) watch.Interface { return watch.NewEmptyWatch() }
-func (silence) StartRecordingToSink(record.EventSink) watch.Interface { return watch.NewEmptyWatch() }
-func (silence) StartLogging(func(string, ...any)) watch.Interface     { return watch.NewEmptyWatch() }
-func (silence) StartStructuredLogging(klog.Level) watch.Interface     { return watch.NewEmptyWatch() }
-func (silence) Shutdown()                                             {}
-func (silence) Event(runtime.Object, string, string, string)          {}
-func (silence) Eventf(runtime.Object, string, string, string, ...any) {}
-func (s silence) WithLogger(klog.Logger) record.EventRecorderLogger   { return s }
-func (s silence) NewRecorder(*runtime.Scheme, corev1.EventSource) record.EventRecorderLogger {
-	return s
-}
-func (silence) AnnotatedEventf(runtime.Object, map[string]string, string, string, string, ...any) {}

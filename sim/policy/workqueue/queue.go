@@ -17,11 +17,11 @@ import (
 
 // Queue implements client-go's TypedRateLimitingInterface for a controller with one worker.
 type Queue[T comparable] struct {
-	e       *engine.Engine
-	name    string
-	limiter upstream.TypedRateLimiter[T]
-	grant   chan struct{}
-	down    chan struct{}
+	e     *engine.Engine
+	name  string
+	o     Options[T]
+	grant chan struct{}
+	down  chan struct{}
 
 	mu      sync.Mutex
 	list    []T
@@ -30,22 +30,51 @@ type Queue[T comparable] struct {
 	delayed []wait[T]  // since the last barrier
 	idle    bool       // the worker waits in Get
 	shut    bool
+	polls   map[T]int // so many times in a row
 
-	timers map[T]*engine.Event // driver only
-	next   *engine.Event       // driver only
+	timers map[T]timer   // driver only
+	next   *engine.Event // driver only
+}
+
+// Options of a queue.
+type Options[T comparable] struct {
+	// Limiter says when an item comes again that AddRateLimited is called for. Required.
+	Limiter upstream.TypedRateLimiter[T]
+	// BackgroundRetries makes AddRateLimited, and BackgroundDelays makes AddAfter, wait in the background: what comes back
+	// only to look again does not keep a run alive in which nothing else happens.
+	BackgroundRetries, BackgroundDelays bool
+	// LongRetry, if not 0, makes AddRateLimited wait in the background when the limiter says so much or more.
+	LongRetry time.Duration
+	// Poll is for controllers whose items, having been processed without an error, come again at the pace of the limiter
+	// just to look at the clock: AddRateLimited followed by Forget. Such an item comes again after Poll, and after Polls
+	// times of that not any more until somebody else adds it. 0 = as upstream has it, for ever.
+	Poll  time.Duration
+	Polls int
 }
 
 // wait is an item that comes later.
 type wait[T comparable] struct {
-	item T
-	d    time.Duration
+	item       T
+	d          time.Duration
+	background bool
+	limited    bool // by AddRateLimited
+}
+
+// timer is the event that adds an item.
+type timer struct {
+	*engine.Event
+	background bool
 }
 
 // New returns a queue. Failed items come again after base, doubled each time, at most most.
 func New[T comparable](e *engine.Engine, name string, base, most time.Duration) *Queue[T] {
-	q := &Queue[T]{e: e, name: name, grant: make(chan struct{}), down: make(chan struct{}), dirty: map[T]bool{},
-		busy: map[T]bool{}, timers: map[T]*engine.Event{},
-		limiter: upstream.NewTypedItemExponentialFailureRateLimiter[T](base, most)}
+	return With(e, name, Options[T]{Limiter: upstream.NewTypedItemExponentialFailureRateLimiter[T](base, most)})
+}
+
+// With returns a queue with options.
+func With[T comparable](e *engine.Engine, name string, o Options[T]) *Queue[T] {
+	q := &Queue[T]{e: e, name: name, o: o, grant: make(chan struct{}), down: make(chan struct{}), dirty: map[T]bool{},
+		busy: map[T]bool{}, polls: map[T]int{}, timers: map[T]timer{}}
 	e.OnSettled(q.settled)
 	return q
 }
@@ -54,6 +83,12 @@ func New[T comparable](e *engine.Engine, name string, base, most time.Duration) 
 func (q *Queue[T]) Add(item T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	delete(q.polls, item)
+	q.add(item)
+}
+
+// add is Add for callers that hold mu.
+func (q *Queue[T]) add(item T) {
 	if q.shut || q.dirty[item] {
 		return
 	}
@@ -101,23 +136,48 @@ func (q *Queue[T]) Done(item T) {
 
 // AddAfter implements workqueue.TypedDelayingInterface: of several delays of an item the one that ends first counts.
 func (q *Queue[T]) AddAfter(item T, d time.Duration) {
-	if d <= 0 {
-		q.Add(item)
+	q.later(wait[T]{item: item, d: d, background: q.o.BackgroundDelays})
+}
+
+// AddRateLimited implements workqueue.TypedRateLimitingInterface.
+func (q *Queue[T]) AddRateLimited(item T) {
+	d := q.o.Limiter.When(item)
+	q.later(wait[T]{item: item, d: d, limited: true,
+		background: q.o.BackgroundRetries || q.o.LongRetry > 0 && d >= q.o.LongRetry})
+}
+
+// later adds an item after a while.
+func (q *Queue[T]) later(w wait[T]) {
+	if w.d <= 0 {
+		q.Add(w.item)
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.delayed = append(q.delayed, wait[T]{item, d})
+	q.delayed = append(q.delayed, w)
 }
 
-// AddRateLimited implements workqueue.TypedRateLimitingInterface.
-func (q *Queue[T]) AddRateLimited(item T) { q.AddAfter(item, q.limiter.When(item)) }
-
 // Forget implements workqueue.TypedRateLimitingInterface.
-func (q *Queue[T]) Forget(item T) { q.limiter.Forget(item) }
+func (q *Queue[T]) Forget(item T) {
+	q.o.Limiter.Forget(item)
+	if q.o.Poll == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.IndexFunc(q.delayed, func(w wait[T]) bool { return w.limited && w.item == item })
+	switch {
+	case i < 0:
+	case q.polls[item] < q.o.Polls:
+		q.polls[item]++
+		q.delayed[i].d = q.o.Poll
+	default:
+		q.delayed = slices.Delete(q.delayed, i, i+1)
+	}
+}
 
 // NumRequeues implements workqueue.TypedRateLimitingInterface.
-func (q *Queue[T]) NumRequeues(item T) int { return q.limiter.NumRequeues(item) }
+func (q *Queue[T]) NumRequeues(item T) int { return q.o.Limiter.NumRequeues(item) }
 
 // ShutDown implements workqueue.TypedInterface.
 func (q *Queue[T]) ShutDown() {
@@ -146,17 +206,7 @@ func (q *Queue[T]) settled() {
 	q.delayed = nil
 	q.mu.Unlock()
 	for _, w := range delayed {
-		at := q.e.Now().Add(w.d).RoundUp()
-		if t := q.timers[w.item]; t.Pending() {
-			if t.At() <= at {
-				continue
-			}
-			q.e.Cancel(t)
-		}
-		q.timers[w.item] = q.e.At(at, engine.PhaseObserve, fmt.Sprintf("%s: %v", q.name, w.item), func() {
-			delete(q.timers, w.item)
-			q.Add(w.item)
-		})
+		q.wait(w)
 	}
 	if ready && !q.next.Pending() {
 		q.next = q.e.At(q.e.Now(), engine.PhaseObserve, q.name, func() {
@@ -166,4 +216,26 @@ func (q *Queue[T]) settled() {
 			q.grant <- struct{}{}
 		})
 	}
+}
+
+// wait schedules an item that comes later. Driver only.
+func (q *Queue[T]) wait(w wait[T]) {
+	at := q.e.Now().Add(w.d).RoundUp()
+	if t := q.timers[w.item]; t.Pending() {
+		if t.At() <= at && (w.background || !t.background) {
+			return
+		}
+		at, w.background = min(at, t.At()), w.background && t.background
+		q.e.Cancel(t.Event)
+	}
+	schedule := q.e.At
+	if w.background {
+		schedule = q.e.Background
+	}
+	q.timers[w.item] = timer{schedule(at, engine.PhaseObserve, fmt.Sprintf("%s: %v", q.name, w.item), func() {
+		delete(q.timers, w.item)
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.add(w.item)
+	}), w.background}
 }

@@ -1,4 +1,4 @@
-package jobcontroller
+package control
 
 import (
 	"context"
@@ -18,12 +18,13 @@ import (
 	"orrery/sim/units"
 )
 
-// podControl writes pods as upstream's RealPodControl does, but gives them their names before it sends them: upstream
+// PodControl writes pods as upstream's RealPodControl does, but gives them their names before it sends them: upstream
 // sends many at once and lets the API draw the ends of their names, so that who gets which would follow Go's scheduler.
-type podControl struct {
-	client  kubernetes.Interface
-	engine  *engine.Engine
-	onWrite func(*corev1.Pod, *metav1.OwnerReference)
+type PodControl struct {
+	Client kubernetes.Interface
+	Engine *engine.Engine
+	// OnWrite is that of upstream's: it is told of every pod made. It may be nil.
+	OnWrite func(*corev1.Pod, *metav1.OwnerReference)
 
 	mu   sync.Mutex
 	at   units.Time
@@ -31,13 +32,13 @@ type podControl struct {
 }
 
 // CreatePods implements controller.PodControlInterface.
-func (c *podControl) CreatePods(ctx context.Context, namespace string, template *corev1.PodTemplateSpec,
+func (c *PodControl) CreatePods(ctx context.Context, namespace string, template *corev1.PodTemplateSpec,
 	object runtime.Object, ref *metav1.OwnerReference) error {
 	return c.CreatePodsWithGenerateName(ctx, namespace, template, object, ref, "")
 }
 
 // CreatePodsWithGenerateName implements controller.PodControlInterface.
-func (c *podControl) CreatePodsWithGenerateName(ctx context.Context, namespace string,
+func (c *PodControl) CreatePodsWithGenerateName(ctx context.Context, namespace string,
 	template *corev1.PodTemplateSpec, object runtime.Object, ref *metav1.OwnerReference, begin string) error {
 	if ref == nil || ref.Controller == nil {
 		return errors.New("a pod needs a controller")
@@ -53,9 +54,9 @@ func (c *podControl) CreatePodsWithGenerateName(ctx context.Context, namespace s
 	if len(pod.Labels) == 0 {
 		return errors.New("unable to create pods, no labels")
 	}
-	made, err := c.client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{})
-	if err == nil && c.onWrite != nil {
-		c.onWrite(made, ref)
+	made, err := c.Client.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{})
+	if err == nil && c.OnWrite != nil {
+		c.OnWrite(made, ref)
 	}
 	return err
 }
@@ -68,8 +69,8 @@ const (
 )
 
 // name returns a name that begins like this. Pods that are made at one instant with one beginning are all alike.
-func (c *podControl) name(begin string, owner types.UID) string {
-	now := c.engine.Now()
+func (c *PodControl) name(begin string, owner types.UID) string {
+	now := c.Engine.Now()
 	c.mu.Lock()
 	if now != c.at || c.made == nil {
 		c.at, c.made = now, map[string]int{}
@@ -89,13 +90,13 @@ func (c *podControl) name(begin string, owner types.UID) string {
 }
 
 // DeletePod implements controller.PodControlInterface.
-func (c *podControl) DeletePod(ctx context.Context, namespace, name string, _ runtime.Object) error {
-	return c.client.CoreV1().Pods(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+func (c *PodControl) DeletePod(ctx context.Context, namespace, name string, _ runtime.Object) error {
+	return c.Client.CoreV1().Pods(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 }
 
 // PatchPod implements controller.PodControlInterface.
-func (c *podControl) PatchPod(ctx context.Context, namespace, name string, data []byte) error {
-	_, err := c.client.CoreV1().Pods(namespace).Patch(ctx, name, types.StrategicMergePatchType, data,
+func (c *PodControl) PatchPod(ctx context.Context, namespace, name string, data []byte) error {
+	_, err := c.Client.CoreV1().Pods(namespace).Patch(ctx, name, types.StrategicMergePatchType, data,
 		metav1.PatchOptions{})
 	return err
 }

@@ -1,0 +1,56 @@
+package sim
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/rest"
+
+	"orrery/sim/kube"
+	"orrery/sim/policy/control"
+	"orrery/sim/policy/workloads"
+)
+
+// controllers are kube-controller-manager's controllers of a run that keep pods running, and what they share.
+type controllers struct {
+	informers informers.SharedInformerFactory // nil when none of them is run
+	workloads *workloads.Controllers
+}
+
+// buildControllers starts the upstream controllers that the run's services and manifests need.
+func (c *cluster) buildControllers() error {
+	if !c.needsControllers() {
+		return nil
+	}
+	c.controllers.informers = c.store.InformerFactory(nil, kube.Deliver(c.deliver), kube.AllPods())
+	var err error
+	c.controllers.workloads, err = workloads.Start(workloads.Params{Engine: c.engine, Client: c.controllerClient,
+		Informers: c.controllers.informers})
+	return err
+}
+
+// needsControllers reports whether there is anything that they act on.
+func (c *cluster) needsControllers() bool {
+	if len(c.plan.Services) > 0 {
+		return true
+	}
+	for _, m := range c.parts.manifests {
+		switch m.object.(type) {
+		case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet, *autoscalingv2.HorizontalPodAutoscaler:
+			return true
+		}
+	}
+	return false
+}
+
+// controllerClient is the configuration of the client of one of the controllers.
+func (c *cluster) controllerClient() *rest.Config {
+	return c.store.RESTConfig(c.limited(control.DefaultQPS, control.DefaultBurst))
+}
+
+// closeControllers stops what buildControllers started.
+func (c *cluster) closeControllers() {
+	if c.controllers.workloads != nil {
+		c.controllers.workloads.Close()
+	}
+}
