@@ -22,6 +22,8 @@ type Options struct {
 	// Finish. An error stops the fold.
 	OnJob func(result.JobRow) error
 	OnPod func(result.PodRow) error
+	// OnRequest, where not nil, gets every request that the journal has a record of.
+	OnRequest func(result.RequestRow) error
 
 	Description string // of the scenario, for the summary
 	Config      string // resolved scenario, YAML, for Data
@@ -60,6 +62,7 @@ type Fold struct {
 	series   series
 	heat     heatScale
 	places   places
+	services serviceBooks
 	verdicts verdicts
 	stats    stats
 	warns    warnings
@@ -113,6 +116,9 @@ func (f *Fold) append(at units.Time, b journal.Body) error {
 	if known, err := f.jobRecord(b); known {
 		return err
 	}
+	if known, err := f.serviceRecord(b); known {
+		return err
+	}
 	switch b := b.(type) {
 	case journal.Run:
 		if f.records != 1 {
@@ -138,8 +144,6 @@ func (f *Fold) append(at units.Time, b journal.Body) error {
 		return f.places.domain(b)
 	case journal.Topology:
 		return f.topology(b)
-	case journal.Service, journal.Replica, journal.Requests, journal.RequestEnd, journal.PodStage, journal.Machine,
-		journal.Scale, journal.Condition: // of services and machines; the books of devices do not need them
 	case journal.API: // the account is of jobs and devices; API writes are for explanations and audits
 	default:
 		return fmt.Errorf("unknown body %T", b)

@@ -218,6 +218,8 @@ func (f *Fold) settleOwned(p *pod) {
 		p.job.ownedT.Add(int64(p.owned), span)
 		p.job.size.ownedT.Add(int64(p.owned), span)
 		t = p.job.tenant
+	} else if p.service != nil {
+		t = p.service.tenant
 	} else if t == nil {
 		t = f.tenant("")
 		f.noJob = t

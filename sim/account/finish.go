@@ -155,6 +155,7 @@ func (f *Fold) data(nodes []*node) *result.Data {
 	d.Layers = f.layerTable(nodes, len(d.Series.HeatT))
 	d.Summary = f.summary()
 	d.Summary.Fragmentation, d.Fragmentation = f.fragmentationResult()
+	f.serving(d)
 	return d
 }
 

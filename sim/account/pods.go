@@ -25,7 +25,8 @@ const (
 // pod is a live pod: not ended, or with devices.
 type pod struct {
 	name                       string
-	job                        *job // nil when it belongs to none
+	job                        *job     // nil when it belongs to none
+	service                    *service // whose replica it is or belongs to; nil of none
 	gpus                       units.MilliGPU
 	slotsAsked                 int
 	cpu, mem                   int64
@@ -125,6 +126,12 @@ func (f *Fold) createPod(b journal.PodCreate) error {
 		}
 		p.job.podsLive++
 		f.joinJob(p)
+	}
+	if b.Service != "" {
+		if p.service = f.services.byName[b.Service]; p.service == nil || p.job != nil {
+			return fmt.Errorf("pod %s belongs to service %s, which was not declared, or to a job as well", b.Pod, b.Service)
+		}
+		p.service.pods++
 	}
 	f.pods[b.Pod] = p
 	f.podCount.Created++

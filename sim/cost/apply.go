@@ -55,6 +55,7 @@ func Apply(data *result.Data, book *Book, basis Basis) error {
 	for i := range data.Tenants {
 		data.Tenants[i].USD = a.tenants[i].USD()
 	}
+	a.services()
 	c := &data.Summary.Cost
 	*c = result.Cost{
 		Basis: string(basis), TotalUSD: a.sum.total().USD(), UsedUSD: a.sum.used.USD(), IdleUSD: a.sum.idle.USD(),
@@ -176,7 +177,8 @@ func (a *applier) power(p *result.Pool, r *Rates) (parts, error) {
 		a.kWh += e
 		return m.usd(e * usd)
 	}
-	out := parts{used: part(busy, p.UsedHours), idle: part(idle, p.IdleHours), down: part(idle, p.DownHours)}
+	used := part(busy, p.UsedHours-p.ServingIdleHours) + part(idle, p.ServingIdleHours)
+	out := parts{used: used, idle: part(idle, p.IdleHours), down: part(idle, p.DownHours)}
 	return out, m.err
 }
 

@@ -123,6 +123,7 @@ func (d *decoder) podCreate() PodCreate {
 	var b PodCreate
 	d.fields(func() bool {
 		return d.name("pod", &b.Pod) || d.name("job", &b.Job) || d.name("profile", &b.Profile) ||
+			d.name("service", &b.Service) ||
 			number(d, "priority", &b.Priority) || number(d, "gpus_milli", &b.GPUs) || number(d, "slots", &b.Slots) ||
 			number(d, "cpu_milli", &b.CPUMilli) || number(d, "memory_mib", &b.MemoryMiB) || d.name("mig", &b.MIG)
 	})

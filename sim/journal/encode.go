@@ -37,6 +37,7 @@ func (e *encoder) pod(body Body) bool {
 	case PodCreate:
 		e.str(`,"pod":`, b.Pod)
 		e.strOmit(`,"job":`, b.Job)
+		e.strOmit(`,"service":`, b.Service)
 		e.strOmit(`,"profile":`, b.Profile)
 		e.intOmit(`,"priority":`, int64(b.Priority))
 		e.int(`,"gpus_milli":`, int64(b.GPUs))

@@ -181,6 +181,7 @@ type JobEnd struct {
 type PodCreate struct {
 	Pod       string         `json:"pod"` // namespace/name
 	Job       string         `json:"job,omitempty"`
+	Service   string         `json:"service,omitempty"` // whose replica it is, or a part of it
 	Profile   string         `json:"profile,omitempty"` // scheduler name
 	Priority  int32          `json:"priority,omitempty"`
 	GPUs      units.MilliGPU `json:"gpus_milli"`

@@ -79,11 +79,12 @@ type Requests struct {
 	// Preemptions of running requests for want of KV cache.
 	Preemptions int64 `json:"preemptions,omitempty"`
 	// Time integrals over the window and all ready replicas: of requests running and waiting at replicas, of the used part
-	// of their KV caches, of replicas computing, of replicas ready.
+	// of their KV caches, of replicas computing, of replicas ready. Compute is the part of Busy that arithmetic limited.
 	Running units.Duration `json:"running_ns,omitempty"`
 	Waiting units.Duration `json:"waiting_ns,omitempty"`
 	KV      units.Duration `json:"kv_ns,omitempty"`
 	Busy    units.Duration `json:"busy_ns,omitempty"`
+	Compute units.Duration `json:"compute_ns,omitempty"`
 	Ready   units.Duration `json:"ready_ns,omitempty"`
 	// Latencies of requests that completed in the window. TPOT is that of requests of two tokens and more.
 	TTFT  Latencies `json:"ttft"`

@@ -33,6 +33,9 @@ type Summary struct {
 	PartlyPlaced     *PartlyPlaced     `json:"partly_placed,omitempty"` // where jobs of several pods were placed
 	Locality         *Locality         `json:"locality,omitempty"`      // where the topology is known
 	Speed            *Speed            `json:"speed,omitempty"`         // where the speed of work is known
+	Serving          *Serving          `json:"serving,omitempty"`       // where there are services
+	Starts           *Starts           `json:"starts,omitempty"`        // where pods of services started
+	Machines         *Machines         `json:"machines,omitempty"`      // where machines came and went
 	Scheduler        Scheduler         `json:"scheduler"`
 	Cost             Cost              `json:"cost"`
 	Journal          Journal           `json:"journal"`
@@ -157,7 +160,10 @@ type Data struct {
 	// SpeedHist counts jobs by their slowdown against their ideal.
 	SpeedHist     Histogram
 	Fragmentation FragmentationSeries
-	Layers        []Layer // of the topology, coarse to fine
+	Layers        []Layer               // of the topology, coarse to fine
+	Services      []ServiceDetail       // in the order of their declaration
+	Scalings      []Scaling             // by time
+	Conditions    []AutoscalerCondition // by time; the latest of each kind of each object
 	// Topology is where the nodes stand, nil when the run does not know.
 	Topology *Topology
 	// Config is the resolved scenario, YAML.
@@ -175,6 +181,8 @@ type Pool struct {
 	USDPerGPUHour              float64
 	TotalUSD, UsedUSD, IdleUSD float64
 	DownUSD                    float64 // TotalUSD − UsedUSD − IdleUSD, of a pool with GPUs
+	// ServingIdleHours is the part of UsedHours in which a server owned the GPU and computed nothing.
+	ServingIdleHours           float64
 	PriceSource                string
 	IdleWatts, BusyWatts       float64 // per GPU, as assumed
 	IdleWattsSrc, BusyWattsSrc string

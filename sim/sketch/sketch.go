@@ -140,3 +140,41 @@ func FromSparse(pairs []int64, sum, top int64) (h Hist, ok bool) {
 	h.sum, h.top = sum, top
 	return h, true
 }
+
+// MergePairs returns the sum of two lists of pairs bucket, count, each ascending by bucket.
+func MergePairs(a, b []int64) []int64 {
+	out := make([]int64, 0, len(a)+len(b))
+	for len(a) > 1 && len(b) > 1 {
+		switch {
+		case a[0] < b[0]:
+			out, a = append(out, a[0], a[1]), a[2:]
+		case a[0] > b[0]:
+			out, b = append(out, b[0], b[1]), b[2:]
+		default:
+			out, a, b = append(out, a[0], a[1]+b[1]), a[2:], b[2:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// QuantilePairs is Quantile of what a list of pairs counts, bounded by top.
+func QuantilePairs(pairs []int64, top int64, q float64) int64 {
+	var n int64
+	for i := 1; i < len(pairs); i += 2 {
+		n += pairs[i]
+	}
+	if n == 0 {
+		return 0
+	}
+	rank := int64(q * float64(n))
+	if float64(rank) < q*float64(n) {
+		rank++
+	}
+	rank = min(max(rank, 1), n)
+	for i := 0; i < len(pairs); i += 2 {
+		if rank -= pairs[i+1]; rank <= 0 {
+			return min(Mid(int32(pairs[i])), top)
+		}
+	}
+	return top
+}
