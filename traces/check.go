@@ -64,7 +64,7 @@ func (j *Job) Check() []Problem {
 	switch j.Outcome {
 	case Unknown, Succeeded, Failed, Killed:
 	default:
-		bad("write succeeded, failed or killed, or leave it out", "outcome is %q", shorten(j.Outcome))
+		bad("write succeeded, failed or killed, or leave it out", "outcome is %q", Shorten(j.Outcome))
 	}
 	return append(out, j.checkText()...)
 }
@@ -75,7 +75,7 @@ func (j *Job) checkText() []Problem {
 	text := func(name, v string) {
 		if !plain(v) {
 			out = append(out, Problem{Code: CodeValue,
-				Message: fmt.Sprintf("%s %q has control characters or is not valid UTF-8", name, shorten(v)),
+				Message: fmt.Sprintf("%s %q has control characters or is not valid UTF-8", name, Shorten(v)),
 				Fix:     "write plain UTF-8 text"})
 		}
 	}

@@ -23,9 +23,9 @@ const (
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// decompress returns the plain text of r: unpacked when it starts with the magic of zstd or gzip, without a UTF-8
+// Decompress returns the plain text of r: unpacked when it starts with the magic of zstd or gzip, without a UTF-8
 // byte-order mark. Read errors of a damaged or truncated stream come from the reader. The closer frees the decoder.
-func decompress(r io.Reader) (*bufio.Reader, io.Closer, error) {
+func Decompress(r io.Reader) (*bufio.Reader, io.Closer, error) {
 	in := bufio.NewReaderSize(r, bufferSize)
 	head, err := in.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -52,7 +52,7 @@ type Converted struct {
 // says (.zst, .gz, or plain). Out appears whole or not at all. The header of a converted trace always has the number of
 // jobs and the skipped rows, for which a streaming input is read twice.
 func Convert(in, out string, opts ConvertOptions) (Converted, error) {
-	if err := mayWrite(out, opts.Overwrite); err != nil {
+	if err := MayWrite(out, opts.Overwrite); err != nil {
 		return Converted{}, err
 	}
 	src, err := Open(in, opts.Options)
@@ -84,14 +84,44 @@ func Convert(in, out string, opts ConvertOptions) (Converted, error) {
 // WriteFile writes the jobs of src under the header h to the file path, whole or not at all, compressed as the name
 // says. It returns the number of jobs and does not close src.
 func WriteFile(path string, h Header, src Source, overwrite bool) (int64, error) {
-	if err := mayWrite(path, overwrite); err != nil {
+	var n int64
+	err := WriteWhole(path, overwrite, func(out io.Writer) error {
+		w, err := NewWriter(out, h)
+		if err != nil {
+			return err
+		}
+		for {
+			j, err := src.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if err := w.Write(j); err != nil {
+				return fmt.Errorf("writing %s: %w", path, err)
+			}
+		}
+		n = w.Jobs()
+		return w.Close()
+	})
+	if err != nil {
 		return 0, err
+	}
+	return n, nil
+}
+
+// WriteWhole writes a file, whole or not at all, compressed as the name says (.zst, .gz, or plain). Without overwrite
+// the file must not exist.
+func WriteWhole(path string, overwrite bool, write func(io.Writer) error) error {
+	if err := MayWrite(path, overwrite); err != nil {
+		return err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return 0, cannotWrite(path, err)
+		return cannotWrite(path, err)
 	}
-	n, err := copyTo(tmp, path, h, src)
+	err = fill(tmp, path, write)
 	if also := tmp.Close(); err == nil && also != nil {
 		err = cannotWrite(path, also)
 	}
@@ -102,45 +132,28 @@ func WriteFile(path string, h Header, src Source, overwrite bool) (int64, error)
 		if also := os.Remove(tmp.Name()); also != nil && !errors.Is(also, fs.ErrNotExist) {
 			err = errors.Join(err, also)
 		}
-		return 0, err
 	}
-	return n, nil
+	return err
 }
 
-func copyTo(f *os.File, path string, h Header, src Source) (int64, error) {
+func fill(f *os.File, path string, write func(io.Writer) error) error {
 	pack, err := compressor(f, path)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	w, err := NewWriter(pack, h)
-	if err != nil {
-		return 0, err
-	}
-	for {
-		j, err := src.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		if err := w.Write(j); err != nil {
-			return 0, fmt.Errorf("writing %s: %w", path, err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		return 0, err
+	if err := write(pack); err != nil {
+		return err
 	}
 	if err := pack.Close(); err != nil {
-		return 0, cannotWrite(path, err)
+		return cannotWrite(path, err)
 	}
 	if err := f.Chmod(0o644); err != nil {
-		return 0, cannotWrite(path, err)
+		return cannotWrite(path, err)
 	}
 	if err := f.Sync(); err != nil {
-		return 0, cannotWrite(path, err)
+		return cannotWrite(path, err)
 	}
-	return w.Jobs(), nil
+	return nil
 }
 
 // publish gives the finished file its name. Without overwrite it takes the name only when nobody has it, even when
@@ -155,7 +168,7 @@ func publish(tmp, path string, overwrite bool) error {
 			return exists(path)
 		}
 		// No hard links on this file system: the check below has a gap, but is all that is left.
-		if err := mayWrite(path, false); err != nil {
+		if err := MayWrite(path, false); err != nil {
 			return err
 		}
 	}
@@ -165,7 +178,9 @@ func publish(tmp, path string, overwrite bool) error {
 	return nil
 }
 
-func mayWrite(path string, overwrite bool) error {
+// MayWrite says whether a file may be written: it must not exist, or be a regular file that may be replaced. The error
+// is an *Errors.
+func MayWrite(path string, overwrite bool) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -14,10 +14,9 @@ import (
 // canonical streams a canonical trace. Its memory is that of one line and of 8-byte hashes of the ids.
 type canonical struct {
 	file    string
-	in      *bufio.Reader
+	lines   Lines
 	dec     *jobDecoder
 	header  Header
-	line    int   // of the last line read
 	records int64 // job lines read, good or not
 	last    time.Duration
 	seen    idSet
@@ -32,8 +31,8 @@ func looksCanonical(head []byte) bool {
 }
 
 func newCanonical(in *bufio.Reader, file string, skipBad bool) (Source, error) {
-	c := &canonical{file: file, in: in, dec: newJobDecoder(), skipBad: skipBad, seen: idSet{}}
-	line, whole, err := c.readLine()
+	c := &canonical{file: file, lines: Lines{In: in}, dec: newJobDecoder(), skipBad: skipBad, seen: idSet{}}
+	line, whole, err := c.lines.Next()
 	switch {
 	case err == io.EOF:
 		return nil, failed(Problem{File: file, Code: CodeEmpty, Message: "the file is empty",
@@ -41,7 +40,7 @@ func newCanonical(in *bufio.Reader, file string, skipBad bool) (Source, error) {
 	case err != nil:
 		return nil, failed(ReadProblem(file, 1, err))
 	case line == nil:
-		return nil, failed(c.tooLong())
+		return nil, failed(c.lines.TooLong(file))
 	}
 	h, problems := decodeHeader(line)
 	if len(problems) > 0 {
@@ -113,30 +112,30 @@ func (c *canonical) drain(problems []Problem) error {
 
 // read reads one line. Either the job is good, or there are problems with the line, or c.err is set.
 func (c *canonical) read() (Job, []Problem) {
-	line, whole, err := c.readLine()
+	line, whole, err := c.lines.Next()
 	if err != nil {
 		c.err = c.end(err)
 		return Job{}, nil
 	}
 	c.records++
 	if line == nil {
-		return Job{}, []Problem{c.tooLong()}
+		return Job{}, []Problem{c.lines.TooLong(c.file)}
 	}
 	if len(bytes.TrimSpace(line)) == 0 {
-		return Job{}, []Problem{{File: c.file, Line: c.line, Code: CodeSyntax, Message: "the line is empty",
+		return Job{}, []Problem{{File: c.file, Line: c.lines.Line, Code: CodeSyntax, Message: "the line is empty",
 			Fix: "remove it"}}
 	}
 	j, problems := c.dec.decode(line)
 	if !whole && len(problems) > 0 {
-		c.err = failed(Problem{File: c.file, Line: c.line, Code: CodeTruncated,
-			Message: fmt.Sprintf("the file ends inside a job: %q", shorten(string(line))), Fix: "get the whole file again"})
+		c.err = failed(Problem{File: c.file, Line: c.lines.Line, Code: CodeTruncated,
+			Message: fmt.Sprintf("the file ends inside a job: %q", Shorten(string(line))), Fix: "get the whole file again"})
 		return Job{}, nil
 	}
 	if len(problems) == 0 {
 		problems = c.checkOrder(j)
 	}
 	for i := range problems {
-		problems[i].File, problems[i].Line = c.file, c.line
+		problems[i].File, problems[i].Line = c.file, c.lines.Line
 	}
 	return j, problems
 }
@@ -144,10 +143,10 @@ func (c *canonical) read() (Job, []Problem) {
 // end turns what ended the reading into the final error: io.EOF when the file is whole.
 func (c *canonical) end(err error) error {
 	if err != io.EOF {
-		return failed(ReadProblem(c.file, c.line+1, err))
+		return failed(ReadProblem(c.file, c.lines.Line+1, err))
 	}
 	if want := c.header.Jobs; want > 0 && want != c.records {
-		return failed(Problem{File: c.file, Line: c.line, Code: CodeTruncated,
+		return failed(Problem{File: c.file, Line: c.lines.Line, Code: CodeTruncated,
 			Message: fmt.Sprintf("the header announces %d jobs, the file has %d", want, c.records),
 			Fix:     "get the whole file again; after a change by hand, correct or remove jobs in the header"})
 	}
@@ -156,7 +155,7 @@ func (c *canonical) end(err error) error {
 
 func (c *canonical) checkOrder(j Job) []Problem {
 	if c.seen.Has(j.ID) {
-		return []Problem{{Code: CodeDuplicate, Message: fmt.Sprintf("job id %q was used before", shorten(j.ID)),
+		return []Problem{{Code: CodeDuplicate, Message: fmt.Sprintf("job id %q was used before", Shorten(j.ID)),
 			Fix: "give every job its own id"}}
 	}
 	if j.Submit < c.last {
@@ -167,34 +166,6 @@ func (c *canonical) checkOrder(j Job) []Problem {
 	c.seen.Add(j.ID)
 	c.last = j.Submit
 	return nil
-}
-
-func (c *canonical) tooLong() Problem {
-	return Problem{File: c.file, Line: c.line, Code: CodeSyntax,
-		Message: fmt.Sprintf("the line is longer than %d KiB", bufferSize>>10), Fix: "write one job per line"}
-}
-
-// readLine returns the next line without its newline, valid until the next call; whole is false for a last line without
-// newline. A line that does not fit the buffer is read over and returned as nil.
-func (c *canonical) readLine() (line []byte, whole bool, err error) {
-	line, err = c.in.ReadSlice('\n')
-	c.line++
-	switch {
-	case err == nil:
-		return line[:len(line)-1], true, nil
-	case err == bufio.ErrBufferFull:
-		for err == bufio.ErrBufferFull {
-			_, err = c.in.ReadSlice('\n')
-		}
-		if err == io.EOF {
-			err = nil
-		}
-		return nil, true, err
-	case err == io.EOF && len(line) > 0:
-		return line, false, nil
-	}
-	c.line--
-	return nil, false, err
 }
 
 // idSet remembers job ids by a 64-bit hash: 1M ids take about 20 MB. Two different ids of one trace collide with a

@@ -34,6 +34,11 @@ func (d Description) Text(w io.Writer) error {
 	if len(d.Priorities) > 1 {
 		parts = append(parts, d.shareTable("Priority", d.Priorities))
 	}
+	return WriteTables(w, parts...)
+}
+
+// WriteTables writes tables with an empty line between them.
+func WriteTables(w io.Writer, parts ...table.Writer) error {
 	for i, p := range parts {
 		if i > 0 {
 			if _, err := io.WriteString(w, "\n"); err != nil {
@@ -47,7 +52,7 @@ func (d Description) Text(w io.Writer) error {
 	return nil
 }
 
-func newTable() table.Writer {
+func NewTable() table.Writer {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Options.DrawBorder = false
@@ -56,7 +61,7 @@ func newTable() table.Writer {
 }
 
 func (d Description) headTable() table.Writer {
-	t := newTable()
+	t := NewTable()
 	add := func(key, value string) {
 		if value != "" {
 			t.AppendRow(table.Row{key, value})
@@ -84,13 +89,13 @@ func (d Description) headTable() table.Writer {
 }
 
 func (d Description) numberTable() table.Writer {
-	t := newTable()
+	t := NewTable()
 	t.AppendRow(table.Row{"Jobs", fmt.Sprintf("%d (%d with GPUs, %d of them fractional)", d.Jobs, d.GPUJobs,
 		d.FractionalJobs)})
 	if d.ForeverJobs > 0 {
 		t.AppendRow(table.Row{"Jobs without end", strconv.FormatInt(d.ForeverJobs, 10)})
 	}
-	t.AppendRow(table.Row{"Submissions", fmt.Sprintf("from %s to %s", span(d.FirstSubmit), span(d.LastSubmitSeconds))})
+	t.AppendRow(table.Row{"Submissions", fmt.Sprintf("from %s to %s", Span(d.FirstSubmit), Span(d.LastSubmitSeconds))})
 	t.AppendRow(table.Row{"GPUs asked", trimFloat(d.GPUsAsked)})
 	t.AppendRow(table.Row{"GPU-hours", fmt.Sprintf("%.1f (%.1f GPUs busy on average if nothing waited)", d.GPUHours,
 		d.GPUsOffered)})
@@ -104,7 +109,7 @@ func (d Description) numberTable() table.Writer {
 }
 
 func (d Description) shareTable(title string, rows []Share) table.Writer {
-	t := newTable()
+	t := NewTable()
 	t.AppendHeader(table.Row{title, "Jobs", "Jobs %", "GPU-hours", "GPU-hours %"})
 	for i, s := range rows {
 		if i == rowsShown {
@@ -115,8 +120,8 @@ func (d Description) shareTable(title string, rows []Share) table.Writer {
 		if name == "" {
 			name = "(not given)"
 		}
-		t.AppendRow(table.Row{name, s.Jobs, percent(float64(s.Jobs), float64(d.Jobs)), fmt.Sprintf("%.1f", s.GPUHours),
-			percent(s.GPUHours, d.GPUHours)})
+		t.AppendRow(table.Row{name, s.Jobs, Percent(float64(s.Jobs), float64(d.Jobs)), fmt.Sprintf("%.1f", s.GPUHours),
+			Percent(s.GPUHours, d.GPUHours)})
 	}
 	return t
 }
@@ -150,19 +155,20 @@ func trimLines(s string) string {
 }
 
 func quantileText(q Quantiles) string {
-	return fmt.Sprintf("mean %s, p50 %s, p90 %s, p95 %s, p99 %s, max %s (n=%d)", span(q.Mean), span(q.P50), span(q.P90),
-		span(q.P95), span(q.P99), span(q.Max), q.N)
+	return fmt.Sprintf("mean %s, p50 %s, p90 %s, p95 %s, p99 %s, max %s (n=%d)", Span(q.Mean), Span(q.P50), Span(q.P90),
+		Span(q.P95), Span(q.P99), Span(q.Max), q.N)
 }
 
-func percent(part, whole float64) string {
+// Percent shows part ÷ whole in per cent.
+func Percent(part, whole float64) string {
 	if whole == 0 {
 		return "–"
 	}
 	return fmt.Sprintf("%.1f", 100*part/whole)
 }
 
-// span shows seconds as people read them: days from two days on.
-func span(seconds float64) string {
+// Span shows seconds as people read them: days from two days on.
+func Span(seconds float64) string {
 	d := time.Duration(seconds * 1e9)
 	switch {
 	case d >= 48*time.Hour:

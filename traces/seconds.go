@@ -19,12 +19,12 @@ var errSeconds = errors.New("not a plain decimal number of seconds with at most 
 func ParseSeconds(s string) (time.Duration, error) {
 	whole, frac, point := strings.Cut(s, ".")
 	if !digits(whole) || point && !digits(frac) || len(frac) > 9 {
-		return 0, fmt.Errorf("%q is %w", shorten(s), errSeconds)
+		return 0, fmt.Errorf("%q is %w", Shorten(s), errSeconds)
 	}
 	const secondsMax = uint64(MaxTime / time.Second)
 	sec, err := strconv.ParseUint(whole, 10, 64)
 	if err != nil || sec > secondsMax {
-		return 0, fmt.Errorf("%q seconds is more than 100 years", shorten(s))
+		return 0, fmt.Errorf("%q seconds is more than 100 years", Shorten(s))
 	}
 	var ns uint64
 	for i := range 9 {
@@ -35,7 +35,7 @@ func ParseSeconds(s string) (time.Duration, error) {
 	}
 	d := time.Duration(sec)*time.Second + time.Duration(ns)
 	if d > MaxTime {
-		return 0, fmt.Errorf("%q seconds is more than 100 years", shorten(s))
+		return 0, fmt.Errorf("%q seconds is more than 100 years", Shorten(s))
 	}
 	return d, nil
 }
@@ -70,8 +70,8 @@ func digits(s string) bool {
 	return true
 }
 
-// shorten keeps a value quoted in a message readable.
-func shorten(s string) string {
+// Shorten keeps a value that a message quotes readable.
+func Shorten(s string) string {
 	const keep = 60
 	if len(s) <= keep {
 		return s

@@ -3,11 +3,8 @@ package traces
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 )
 
 // Source is a stream of jobs in order of Submit.
@@ -68,9 +65,9 @@ type Input struct {
 
 // Open opens a trace file, compressed or not. The error is an *Errors.
 func Open(path string, opts Options) (Source, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
-		return nil, failed(cannotOpen(path, err))
+		return nil, err
 	}
 	src, err := OpenReader(f, path, opts)
 	if err != nil {
@@ -81,7 +78,7 @@ func Open(path string, opts Options) (Source, error) {
 
 // OpenReader is Open for a stream; name stands for the path.
 func OpenReader(r io.Reader, name string, opts Options) (Source, error) {
-	plain, closer, err := decompress(r)
+	plain, closer, err := Decompress(r)
 	if err != nil {
 		return nil, failed(ReadProblem(name, 0, err))
 	}
@@ -110,7 +107,7 @@ func openPlain(plain *bufio.Reader, name string, opts Options) (Source, error) {
 		}
 		return newCanonical(plain, name, opts.SkipBad)
 	}
-	if in.Set, err = settings(format.Info(), opts.Set); err != nil {
+	if in.Set, err = Settings(format.Info(), opts.Set); err != nil {
 		return nil, err
 	}
 	return format.Open(in)
@@ -121,91 +118,49 @@ func choose(plain *bufio.Reader, name string, opts Options) (Format, error) {
 	if len(opts.Formats) == 0 && opts.Format == "" {
 		return nil, nil
 	}
-	names := []string{Canonical}
-	for _, f := range opts.Formats {
-		names = append(names, f.Info().Name)
+	f, canonical, err := Choose(plain, name, Choice[Format]{Formats: opts.Formats, Named: opts.Format,
+		Canonical: Canonical, IsCanonical: looksCanonical,
+		Or: "or write a header and a line of JSON for each job (traces/README.md)"})
+	if canonical || err != nil {
+		return nil, err
 	}
-	if opts.Format != "" {
-		i := slices.Index(names, opts.Format)
-		if i < 0 {
-			return nil, failed(Problem{File: name, Code: CodeUnknown, Message: fmt.Sprintf("unknown format %q", opts.Format),
-				Fix: "formats: " + strings.Join(names, ", ")})
-		}
-		if i == 0 {
-			return nil, nil
-		}
-		return opts.Formats[i-1], nil
-	}
-	return detect(plain, name, opts.Formats, names)
-}
-
-func detect(plain *bufio.Reader, name string, formats []Format, names []string) (Format, error) {
-	head, err := plain.Peek(headSize)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, failed(ReadProblem(name, 0, err))
-	}
-	if len(head) == 0 {
-		return nil, failed(Problem{File: name, Code: CodeEmpty, Message: "the file is empty", Fix: "name a trace file"})
-	}
-	if looksCanonical(head) {
-		return nil, nil
-	}
-	var found []Format
-	var foundNames []string
-	for _, f := range formats {
-		if f.Detect(name, head) {
-			found, foundNames = append(found, f), append(foundNames, f.Info().Name)
-		}
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		line, _, _ := strings.Cut(string(head), "\n")
-		return nil, failed(Problem{File: name, Line: 1, Code: CodeFormat,
-			Message: fmt.Sprintf("no known format starts like this: %q", shorten(strings.TrimSpace(line))),
-			Fix: "name the format: " + strings.Join(names, ", ") +
-				"; or write a header and a line of JSON for each job (traces/README.md)"})
-	}
-	return nil, failed(Problem{File: name, Code: CodeFormat,
-		Message: "more than one format fits: " + strings.Join(foundNames, ", "), Fix: "name one of them"})
-}
-
-// settings completes the user's format options with the defaults and refuses what the format does not have.
-func settings(info Info, set map[string]string) (map[string]string, error) {
-	var errs Errors
-	out := map[string]string{}
-	var keys []string
-	for _, o := range info.Options {
-		keys = append(keys, o.Key)
-		out[o.Key] = o.Default
-		v, ok := set[o.Key]
-		if !ok {
-			continue
-		}
-		out[o.Key] = v
-		if len(o.Values) > 0 && !slices.Contains(o.Values, v) {
-			errs.Add(Problem{Code: CodeValue, Message: fmt.Sprintf("option %s of format %s is %q", o.Key, info.Name, v),
-				Fix: "write one of " + strings.Join(o.Values, ", ")})
-		}
-	}
-	for _, k := range sortedKeys(set) {
-		if !slices.Contains(keys, k) {
-			fix := fmt.Sprintf("format %s has no options", info.Name)
-			if len(keys) > 0 {
-				fix = "options: " + strings.Join(keys, ", ")
-			}
-			errs.Add(Problem{Code: CodeUnknown, Message: fmt.Sprintf("format %s has no option %q", info.Name, k), Fix: fix})
-		}
-	}
-	return out, errs.Err()
+	return f, nil
 }
 
 // failed is an *Errors of one problem.
 func failed(p Problem) error { return &Errors{Problems: []Problem{p}, Count: 1} }
 
-func cannotOpen(path string, err error) Problem {
-	return Problem{File: path, Code: CodeIO, Message: err.Error(), Fix: "name a file that is there and may be read"}
+func openFile(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, failed(Problem{File: path, Code: CodeIO, Message: err.Error(),
+			Fix: "name a file that is there and may be read"})
+	}
+	return f, nil
+}
+
+// OpenPlain opens a file, compressed or not, and returns its plain text. The error is an *Errors.
+func OpenPlain(path string) (*bufio.Reader, io.Closer, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	plain, closer, err := Decompress(f)
+	if err != nil {
+		return nil, nil, alsoClose(failed(ReadProblem(path, 0, err)), f)
+	}
+	return plain, closers{closer, f}, nil
+}
+
+// closers closes several things.
+type closers []io.Closer
+
+func (c closers) Close() error {
+	var err error
+	for _, one := range c {
+		err = errors.Join(err, one.Close())
+	}
+	return err
 }
 
 // alsoClose closes c after err and joins what that says, if anything.
@@ -234,16 +189,9 @@ func (c *closing) Close() error {
 // ReadPlain opens a file that belongs to a dataset but holds no jobs, such as a list of nodes, and hands its plain text
 // to read. The error is an *Errors.
 func ReadPlain(path string, read func(Input) error) error {
-	f, err := os.Open(path)
+	plain, closer, err := OpenPlain(path)
 	if err != nil {
-		return failed(cannotOpen(path, err))
+		return err
 	}
-	plain, closer, err := decompress(f)
-	if err != nil {
-		return alsoClose(failed(ReadProblem(path, 0, err)), f)
-	}
-	if err := read(Input{Path: path, Reader: plain}); err != nil {
-		return alsoClose(alsoClose(err, closer), f)
-	}
-	return errors.Join(closer.Close(), f.Close())
+	return errors.Join(read(Input{Path: path, Reader: plain}), closer.Close())
 }

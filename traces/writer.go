@@ -55,7 +55,7 @@ func (w *Writer) Write(j Job) error {
 	}
 	if len(problems) > 0 {
 		for i := range problems {
-			problems[i].Path = fmt.Sprintf("job %q", shorten(j.ID))
+			problems[i].Path = fmt.Sprintf("job %q", Shorten(j.ID))
 		}
 		w.refused = &Errors{Problems: problems, Count: len(problems)}
 		return w.refused

@@ -89,39 +89,54 @@ func (t *Table) Rows() int64 { return t.rows }
 // Where returns file:line of the current row.
 func (t *Table) Where() string { return fmt.Sprintf("%s:%d", t.path, t.line) }
 
-// Next moves to the next row; false at the end or when reading failed, which Finish reports.
+// Next moves to the next row; false at the end or when reading failed, which Finish reports. Rows that are no rows of
+// this table are counted as bad.
 func (t *Table) Next() bool {
-	for t.fatalErr == nil {
-		fields, err := t.csv.Read()
-		if err == io.EOF {
-			return false
+	for t.Step() {
+		if !t.Bad() {
+			return true
 		}
-		t.row = t.row[:0]
-		var parse *csv.ParseError
-		if err != nil && !errors.As(err, &parse) {
-			t.line++
-			t.fatalErr = t.fail(t.readProblem(err))
-			return false
-		}
-		t.rows++
-		if err != nil {
-			t.line = parse.StartLine
-			t.row = append(t.row, t.readProblem(err))
-			t.Bad()
-			continue
-		}
-		t.line, _ = t.csv.FieldPos(0)
-		if len(fields) != len(t.index) {
-			t.Fail(traces.CodeSyntax, fmt.Sprintf("write %d values, or get the whole file again", len(t.index)),
-				"the row has %d values, the header %d", len(fields), len(t.index))
-			t.Bad()
-			continue
-		}
-		t.fields = fields
-		return true
 	}
 	return false
 }
+
+// Step moves to the next row, good or not; false at the end or when reading failed, which Finish reports. From a row
+// with Problems no value may be taken.
+func (t *Table) Step() bool {
+	if t.fatalErr != nil {
+		return false
+	}
+	fields, err := t.csv.Read()
+	t.row = t.row[:0]
+	if err == io.EOF {
+		return false
+	}
+	var parse *csv.ParseError
+	if err != nil && !errors.As(err, &parse) {
+		t.line++
+		t.fatalErr = t.fail(t.readProblem(err))
+		return false
+	}
+	t.rows++
+	if err != nil {
+		t.line = parse.StartLine
+		t.row = append(t.row, t.readProblem(err))
+		return true
+	}
+	t.line, _ = t.csv.FieldPos(0)
+	if len(fields) != len(t.index) {
+		t.Fail(traces.CodeSyntax, fmt.Sprintf("write %d values, or get the whole file again", len(t.index)),
+			"the row has %d values, the header %d", len(fields), len(t.index))
+	}
+	t.fields = fields
+	return true
+}
+
+// Problems returns what is wrong with the current row so far, without file and line; valid until the next row.
+func (t *Table) Problems() []traces.Problem { return t.row }
+
+// Line returns the line of the current row.
+func (t *Table) Line() int { return t.line }
 
 // Bad says whether the current row has problems, and counts the row as bad if so. Call it once a row, after its last
 // value was taken.
