@@ -25,14 +25,14 @@ func decodeHeader(line []byte) (Header, []Problem) {
 		Format int `json:"orrery_trace"`
 	}
 	if err := json.Unmarshal(line, &version); err != nil {
-		return h, []Problem{{Code: CodeHeader, Message: jsonMessage(err), Fix: "write one JSON object on one line"}}
+		return h, []Problem{{Code: CodeHeader, Message: JSONMessage(err), Fix: "write one JSON object on one line"}}
 	}
 	if version.Format != FormatVersion {
 		return h, []Problem{{Code: CodeHeader, Message: fmt.Sprintf("format version %d", version.Format),
 			Fix: fmt.Sprintf("this program reads version %d; use the release that wrote the file", FormatVersion)}}
 	}
 	if err := json.Unmarshal(line, &h, json.RejectUnknownMembers(true)); err != nil {
-		return h, []Problem{{Code: CodeHeader, Message: jsonMessage(err),
+		return h, []Problem{{Code: CodeHeader, Message: JSONMessage(err),
 			Fix: "keys: orrery_trace, name, source, licence, citation, time_zero, units, generator, importer, skipped, " +
 				"notes, jobs"}}
 	}

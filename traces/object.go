@@ -54,7 +54,7 @@ func (d *Object) Read(line []byte, add func(key string, v jsontext.Value)) bool 
 		}
 		return true
 	}
-	d.Bad(CodeSyntax, "write one JSON object per line, with plain numbers (no NaN, no Infinity)", "%s", jsonMessage(err))
+	d.Bad(CodeSyntax, "write one JSON object per line, with plain numbers (no NaN, no Infinity)", "%s", JSONMessage(err))
 	return false
 }
 
@@ -130,8 +130,8 @@ func (d *Object) list(key string, v jsontext.Value) []string {
 	return out
 }
 
-// jsonMessage says what the JSON library found, without its name and Go's types.
-func jsonMessage(err error) string {
+// JSONMessage says what the JSON library found, without its name and Go's types.
+func JSONMessage(err error) string {
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		return fmt.Sprintf("column %d: %v", syntax.ByteOffset+1, syntax.Err)

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"orrery/traces"
 	"orrery/traces/formats"
+	"orrery/traces/requests"
+	requestformats "orrery/traces/requests/formats"
 )
 
 // traceFlags are the flags that say how to read a trace.
@@ -15,6 +18,7 @@ type traceFlags struct {
 	format  string
 	set     []string
 	skipBad bool
+	reorder int
 }
 
 func (f *traceFlags) add(c *cobra.Command) {
@@ -22,31 +26,56 @@ func (f *traceFlags) add(c *cobra.Command) {
 		"format of the input; found out by itself when empty (see `orrery trace formats`)")
 	c.Flags().StringArrayVar(&f.set, "option", nil, "option of the format as name=value, e.g. kalos=true; repeatable")
 	c.Flags().BoolVar(&f.skipBad, "skip-bad", false, "leave malformed rows out, and count them, instead of failing")
+	c.Flags().IntVar(&f.reorder, "reorder", 0,
+		"of request traces: rows to hold back to put rows in order that are not; 0 = such rows are errors")
 }
 
-func (f *traceFlags) options() (traces.Options, error) {
-	o := formats.Options()
-	o.Format, o.SkipBad = f.format, f.skipBad
+func (f *traceFlags) options() (map[string]string, error) {
+	var set map[string]string
 	for _, kv := range f.set {
 		name, value, ok := strings.Cut(kv, "=")
 		if !ok {
-			return o, usageError{fmt.Errorf("--option %q: write it as name=value", kv)}
+			return nil, usageError{fmt.Errorf("--option %q: write it as name=value", kv)}
 		}
-		if o.Set == nil {
-			o.Set = map[string]string{}
+		if set == nil {
+			set = map[string]string{}
 		}
-		o.Set[name] = value
+		set[name] = value
 	}
-	return o, nil
+	return set, nil
+}
+
+// kind returns how to open the file as a trace of requests, or nil and how to open it as one of jobs.
+func (f *traceFlags) kind(path string) (*requests.Options, traces.Options, error) {
+	set, err := f.options()
+	if err != nil {
+		return nil, traces.Options{}, err
+	}
+	of := requestformats.Options()
+	of.Format, of.SkipBad, of.Set, of.Reorder = f.format, f.skipBad, set, f.reorder
+	o := formats.Options()
+	o.Format, o.SkipBad, o.Set = f.format, f.skipBad, set
+	found, err := requests.Recognise(path, of)
+	switch {
+	case err != nil:
+		return nil, o, usageError{err}
+	case found:
+		return &of, o, nil
+	case f.reorder != 0:
+		return nil, o, usageError{fmt.Errorf("--reorder: %s is no trace of requests; jobs are put in order anyway", path)}
+	}
+	return nil, o, nil
 }
 
 func newTrace() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trace",
-		Short: "Import, describe, validate and convert job traces",
-		Long: `A trace is a stream of jobs. Orrery's own format is one JSON object a line, optionally compressed (.zst, .gz); importers
-read public datasets as they are published.`,
+		Short: "Import, describe, validate and convert traces of jobs and of inference requests",
+		Long: `A trace is a stream of jobs of a training cluster, or of requests to inference services. Which of the two a file holds
+is told from its first lines. Orrery's own formats are one JSON object a line, optionally compressed (.zst, .gz);
+importers read public datasets as they are published.`,
 		Example: `  orrery trace describe openb_pod_list_default.csv
+  orrery trace describe AzureLLMInferenceTrace_code.csv
   orrery trace import philly_jobs.csv --out philly.ndjson.zst`,
 	}
 	c.AddCommand(newTraceImport("import"), newTraceImport("convert"), newTraceDescribe(), newTraceValidate(),
@@ -64,25 +93,27 @@ func newTraceImport(verb string) *cobra.Command {
 			"import":  "Read a dataset's file and write a canonical trace",
 			"convert": "Rewrite a trace, e.g. compressed"}[verb],
 		Example: map[string]string{
-			"import":  "  orrery trace import openb_pod_list_default.csv.gz --out openb.ndjson.zst",
-			"convert": "  orrery trace convert jobs.ndjson --out jobs.ndjson.zst"}[verb],
+			"import": "  orrery trace import openb_pod_list_default.csv.gz --out openb.ndjson.zst",
+			"convert": "  orrery trace convert jobs.ndjson --out jobs.ndjson.zst\n" +
+				"  orrery trace convert BurstGPT_1.csv --out burstgpt.ndjson.zst"}[verb],
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			o, err := f.options()
+			if out == "" {
+				return usageError{fmt.Errorf("--out is missing: name the file to write, e.g. --out trace.ndjson.zst")}
+			}
+			of, o, err := f.kind(args[0])
 			if err != nil {
 				return err
 			}
-			if out == "" {
-				return usageError{fmt.Errorf("--out is missing: name the file to write, e.g. --out trace.ndjson.zst")}
+			if of != nil {
+				return convertRequests(c, args[0], out, requests.ConvertOptions{Options: *of, Overwrite: overwrite})
 			}
 			done, err := traces.Convert(args[0], out, traces.ConvertOptions{Options: o, Overwrite: overwrite})
 			if err != nil {
 				return usageError{err}
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: %d jobs\n", out, done.Jobs)
-			for _, s := range done.Header.Skipped {
-				fmt.Fprintf(c.ErrOrStderr(), "skipped %d rows: %s (first: %s)\n", s.Rows, s.Reason, s.First)
-			}
+			showSkipped(c, done.Header.Skipped)
 			return nil
 		},
 	}
@@ -96,14 +127,18 @@ func newTraceDescribe() *cobra.Command {
 	var f traceFlags
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "describe INPUT",
-		Short:   "Say what is in a trace: sizes, durations, tenants, load, burstiness",
-		Example: "  orrery trace describe philly_jobs.csv --json | jq .gpu_hours",
-		Args:    cobra.ExactArgs(1),
+		Use:   "describe INPUT",
+		Short: "Say what is in a trace: sizes, durations or tokens, tenants, load, burstiness",
+		Example: "  orrery trace describe philly_jobs.csv --json | jq .gpu_hours\n" +
+			"  orrery trace describe conversation_trace.jsonl --option smooth=none",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			o, err := f.options()
+			of, o, err := f.kind(args[0])
 			if err != nil {
 				return err
+			}
+			if of != nil {
+				return describeRequests(c, args[0], *of, asJSON)
 			}
 			src, err := traces.Open(args[0], o)
 			if err != nil {
@@ -133,11 +168,16 @@ func newTraceValidate() *cobra.Command {
 		Example: "  orrery trace validate jobs.ndjson.zst",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			o, err := f.options()
+			of, o, err := f.kind(args[0])
 			if err != nil {
 				return err
 			}
-			if err := traces.Validate(args[0], o); err != nil {
+			if of != nil {
+				err = requests.Validate(args[0], *of)
+			} else {
+				err = traces.Validate(args[0], o)
+			}
+			if err != nil {
 				return usageError{err}
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: valid\n", args[0])
@@ -155,15 +195,55 @@ func newTraceFormats() *cobra.Command {
 		Example: "  orrery trace formats",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			fmt.Fprintf(c.OutOrStdout(), "%-12s %s\n", traces.Canonical, "Orrery's own format")
+			out := c.OutOrStdout()
+			fmt.Fprintf(out, "Of jobs:\n%-14s %s\n", traces.Canonical, "Orrery's own format")
 			for _, f := range formats.All() {
-				info := f.Info()
-				fmt.Fprintf(c.OutOrStdout(), "%-12s %s\n", info.Name, info.Summary)
-				for _, o := range info.Options {
-					fmt.Fprintf(c.OutOrStdout(), "%-12s   --option %s=…  %s\n", "", o.Key, o.Meaning)
-				}
+				showFormat(out, f.Info())
+			}
+			fmt.Fprintf(out, "\nOf inference requests:\n%-14s %s\n", requests.Canonical, "Orrery's own format")
+			for _, f := range requestformats.All() {
+				showFormat(out, f.Info())
 			}
 			return nil
 		},
 	}
+}
+
+func showFormat(out io.Writer, info traces.Info) {
+	fmt.Fprintf(out, "%-14s %s\n", info.Name, info.Summary)
+	for _, o := range info.Options {
+		fmt.Fprintf(out, "%-14s   --option %s=…  %s\n", "", o.Key, o.Meaning)
+	}
+}
+
+func showSkipped(c *cobra.Command, skipped []traces.Skip) {
+	for _, s := range skipped {
+		fmt.Fprintf(c.ErrOrStderr(), "skipped %d rows: %s (first: %s)\n", s.Rows, s.Reason, s.First)
+	}
+}
+
+func convertRequests(c *cobra.Command, in, out string, o requests.ConvertOptions) error {
+	done, err := requests.Convert(in, out, o)
+	if err != nil {
+		return usageError{err}
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s: %d requests\n", out, done.Requests)
+	showSkipped(c, done.Header.Skipped)
+	return nil
+}
+
+func describeRequests(c *cobra.Command, path string, o requests.Options, asJSON bool) error {
+	src, err := requests.Open(path, o)
+	if err != nil {
+		return usageError{err}
+	}
+	defer src.Close()
+	d, err := requests.Describe(src)
+	if err != nil {
+		return usageError{err}
+	}
+	if asJSON {
+		return d.JSON(c.OutOrStdout())
+	}
+	return d.Text(c.OutOrStdout())
 }

@@ -1,26 +1,6 @@
 package formats
 
-import (
-	"fmt"
-	"strings"
-)
+import "orrery/traces"
 
 // Table returns the Markdown table of all formats that the documentation shows.
-func Table() string {
-	var b strings.Builder
-	b.WriteString("| format | reads | options | licence of the data | source |\n|---|---|---|---|---|\n")
-	for _, f := range All() {
-		info := f.Info()
-		var options []string
-		for _, o := range info.Options {
-			text := "`" + o.Key + "`"
-			if len(o.Values) > 0 {
-				text += fmt.Sprintf(" = %s (default %s)", strings.Join(o.Values, ", "), o.Default)
-			}
-			options = append(options, text+": "+o.Meaning)
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", info.Name, info.Summary, strings.Join(options, "; "), info.Licence,
-			info.Citation)
-	}
-	return b.String()
-}
+func Table() string { return traces.FormatTable(All()) }
