@@ -82,8 +82,8 @@ func Head(plain *bufio.Reader, name string) ([]byte, error) {
 	return head, nil
 }
 
-// Settings completes the user's format options with the defaults and refuses what the format does not have. The error is an
-// *Errors.
+// Settings completes the user's format options with the defaults and refuses what the format does not have. The error
+// is an *Errors.
 func Settings(info Info, set map[string]string) (map[string]string, error) {
 	var errs Errors
 	out := map[string]string{}

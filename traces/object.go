@@ -22,8 +22,8 @@ type Object struct {
 // Problems returns what is wrong with the line read last, without file and line; valid until the next Read.
 func (d *Object) Problems() []Problem { return d.problems }
 
-// Read reads a line that must hold one JSON object and nothing else, and hands its members to add. False: the line is no
-// JSON object and nothing more can be said about it. What is wrong is in Problems, without file and line.
+// Read reads a line that must hold one JSON object and nothing else, and hands its members to add. False: the line is
+// no JSON object and nothing more can be said about it. What is wrong is in Problems, without file and line.
 func (d *Object) Read(line []byte, add func(key string, v jsontext.Value)) bool {
 	if d.dec == nil {
 		d.dec = jsontext.NewDecoder(&d.src)

@@ -52,6 +52,7 @@ func WriteTables(w io.Writer, parts ...table.Writer) error {
 	return nil
 }
 
+// NewTable returns an empty table for a terminal, without borders.
 func NewTable() table.Writer {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)

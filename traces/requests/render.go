@@ -63,7 +63,8 @@ func (d Description) numberTable() table.Writer {
 	a := d.Arrivals
 	t.AppendRow(table.Row{"Arrivals", fmt.Sprintf("%.4g a second, gap CV %.2f, variance/mean in a second %.2f",
 		a.PerSecond, a.GapCV, a.Dispersion)})
-	t.AppendRow(table.Row{"Minutes", fmt.Sprintf("peak/mean %.2f, %d without requests", a.MinutePeakToMean, a.EmptyMinutes)})
+	t.AppendRow(table.Row{"Minutes", fmt.Sprintf("peak/mean %.2f, %d without requests", a.MinutePeakToMean,
+		a.EmptyMinutes)})
 	if d.Sessions > 0 {
 		t.AppendRow(table.Row{"Sessions", fmt.Sprintf("%d, %.2f requests each", d.Sessions, d.TurnsMean)})
 	}

@@ -200,7 +200,8 @@ func (s *stream) place(r *Request) []traces.Problem {
 }
 
 func (s *stream) early(at time.Duration) traces.Problem {
-	p := traces.Problem{Code: traces.CodeOrder, Message: fmt.Sprintf("the time is %v before that of a line above", s.last-at),
+	p := traces.Problem{Code: traces.CodeOrder, Message: fmt.Sprintf("the time is %v before that of a line above",
+		s.last-at),
 		Fix: "sort the file by time, or let it be put in order (reorder)"}
 	if s.opts.Reorder > 0 {
 		s.moved = max(s.moved-1, 0)

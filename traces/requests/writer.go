@@ -26,8 +26,8 @@ type Writer struct {
 	refused error
 }
 
-// NewWriter writes the header line. h.Format is set; h.Requests, when not 0, must be the number of requests that will be
-// written. The error is an *traces.Errors when the header is not valid.
+// NewWriter writes the header line. h.Format is set; h.Requests, when not 0, must be the number of requests that will
+// be written. The error is an *traces.Errors when the header is not valid.
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	h.Format = FormatVersion
 	if problems := checkHeader(h); len(problems) > 0 {

@@ -3,8 +3,8 @@
 // An id stands for its block and all before it, so that equal ids mean equal beginnings.
 //
 // The published times are multiples of 3 s. Played as they are, they make bursts of about ten requests that were not
-// there. Unless told otherwise the importer spreads the requests of an instant over the time until the next step, 3 s at
-// most: uniformly, as a Poisson process would be given its number, and in their order. Seed and stream are fixed, so
+// there. Unless told otherwise the importer spreads the requests of an instant over the time until the next step, 3 s
+// at most: uniformly, as a Poisson process would be given its number, and in their order. Seed and stream are fixed, so
 // the same file gives the same times.
 package mooncake
 
@@ -73,7 +73,8 @@ func (f Format) Open(in traces.Input, o requests.StreamOptions) (requests.Source
 	seed, err := strconv.ParseUint(in.Set["seed"], 10, 64)
 	if err != nil {
 		return nil, &traces.Errors{Count: 1, Problems: []traces.Problem{{Code: traces.CodeValue,
-			Message: fmt.Sprintf("option seed of format mooncake is %q", in.Set["seed"]), Fix: "write a whole number, 0 or more"}}}
+			Message: fmt.Sprintf("option seed of format mooncake is %q", in.Set["seed"]),
+			Fix:     "write a whole number, 0 or more"}}}
 	}
 	r := &rows{file: in.Path, lines: requests.NewLines(bufio.NewReaderSize(in.Reader, 256<<10), in.Path)}
 	r.add = r.member
