@@ -234,6 +234,16 @@ func (e *Engine) CallAfter(key string, latency func() units.Duration, fn func())
 	<-c.done
 }
 
+// Nudge makes a driver that sleeps look whether there is something new to do, at the present instant. It is for parts
+// that are told something by goroutines of upstream code, which a timer of Go's may have woken, and do with it what
+// they do in OnSettled. It is safe for any goroutine.
+func (e *Engine) Nudge() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Settle waits until every goroutine of the bubble is blocked, then turns the calls waiting in the gate into events,
 // ordered by key.
 func (e *Engine) Settle() {

@@ -24,14 +24,16 @@ const (
 // codecs are the wire formats of one scheme.
 type codecs struct {
 	json, strict, yaml, proto runtime.Serializer
+	customs                   *Customs
 }
 
-func newCodecs(s *runtime.Scheme) *codecs {
+func newCodecs(s *runtime.Scheme, customs *Customs) *codecs {
 	return &codecs{
-		json:   json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{}),
-		strict: json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{Strict: true}),
-		yaml:   json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{Yaml: true}),
-		proto:  protobuf.NewSerializer(s, s),
+		customs: customs,
+		json:    json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{}),
+		strict:  json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{Strict: true}),
+		yaml:    json.NewSerializerWithOptions(json.DefaultMetaFactory, s, s, json.SerializerOptions{Yaml: true}),
+		proto:   protobuf.NewSerializer(s, s),
 	}
 }
 
@@ -55,6 +57,11 @@ func (c *codecs) decode(body []byte, contentType string, fallback schema.GroupVe
 		}
 	default:
 		return nil, unsupportedMediaType(media, typeJSON, typeYAML, typeProtobuf)
+	}
+	if custom := c.customs.of(fallback); custom != nil && ser != c.proto {
+		if body, _, err = custom.defaulted(body); err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
 	}
 	obj, _, err := ser.Decode(body, &fallback, nil)
 	if err != nil {

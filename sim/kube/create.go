@@ -138,14 +138,17 @@ func validateCreate(ctx context.Context, k *kind, in, out runtime.Object) field.
 	return nil
 }
 
-// prepareCustom does what the API server does for a custom resource: generation 1 and no status.
+// prepareCustom does what the API server does for a custom resource: generation 1, no status, and its rules.
 func (s *Store) prepareCustom(k *kind, obj runtime.Object) error {
 	m := obj.(metav1.Object)
 	m.SetGeneration(1)
 	if k.statField >= 0 && k.specField >= 0 {
 		k.field(obj, k.statField).SetZero()
 	}
-	return validateMeta(k, m)
+	if err := validateMeta(k, m); err != nil || k.custom == nil {
+		return err
+	}
+	return k.custom.created(obj)
 }
 
 // toInternal converts a stored or submitted object to upstream's internal type. The result shares memory with obj.

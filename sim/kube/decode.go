@@ -9,10 +9,13 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // DecodeManifests reads the Kubernetes objects of a YAML or JSON file of any number of documents, strictly: unknown
@@ -20,6 +23,19 @@ import (
 // All problems are reported at once, joined, each as file:line: what is wrong; name is the file's name. The objects are
 // returned with their type meta set and without defaults.
 func DecodeManifests(name string, data []byte, schemes ...*runtime.Scheme) ([]runtime.Object, error) {
+	return Decoding{Schemes: schemes}.Manifests(name, data)
+}
+
+// Decoding says how manifests are read. The zero value knows Kubernetes' own types.
+type Decoding struct {
+	Schemes []*runtime.Scheme // add types to those of Kubernetes itself
+	Customs *Customs          // custom resources whose defaults are set and whose rules are applied
+}
+
+// Manifests is DecodeManifests. Custom resources with a definition have their defaults, as it is the text that says what
+// was left out; their mistakes are told in the API's words.
+func (o Decoding) Manifests(name string, data []byte) ([]runtime.Object, error) {
+	schemes := o.Schemes
 	scheme := clientgoscheme.Scheme
 	if len(schemes) > 0 {
 		scheme = runtime.NewScheme()
@@ -28,7 +44,7 @@ func DecodeManifests(name string, data []byte, schemes ...*runtime.Scheme) ([]ru
 			addTypes(scheme, s)
 		}
 	}
-	d := decoder{file: name, scheme: scheme, strict: json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme,
+	d := decoder{file: name, scheme: scheme, customs: o.Customs, strict: json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme,
 		scheme, json.SerializerOptions{Yaml: true, Strict: true})}
 	for _, doc := range splitDocuments(data) {
 		d.document(doc)
@@ -64,6 +80,7 @@ type decoder struct {
 	file    string
 	scheme  *runtime.Scheme
 	strict  runtime.Serializer
+	customs *Customs
 	objects []runtime.Object
 	errs    []error
 }
@@ -131,7 +148,44 @@ func (d *decoder) object(doc document, n *yaml.Node, text []byte) {
 		d.decodeErrors(doc, n, err)
 		return
 	}
+	if c := d.customs.of(gvk); c != nil {
+		if obj = d.custom(doc, n, text, c); obj == nil {
+			return
+		}
+	}
 	d.objects = append(d.objects, obj)
+}
+
+// custom decodes an object that has a definition, and returns nil when it is not as that says.
+func (d *decoder) custom(doc document, n *yaml.Node, text []byte, c *custom) runtime.Object {
+	at := doc.line + n.Line - 1
+	var obj runtime.Object
+	var content *unstructured.Unstructured
+	full, err := sigsyaml.YAMLToJSON(text)
+	if err == nil {
+		full, content, err = c.defaulted(full)
+	}
+	if err == nil {
+		obj, _, err = d.strict.Decode(full, nil, nil)
+	}
+	if err == nil {
+		err = c.check(content)
+	}
+	var status apierrors.APIStatus
+	switch {
+	case err == nil:
+		return obj
+	case errors.As(err, &status) && status.Status().Details != nil && len(status.Status().Details.Causes) > 0:
+		for _, cause := range status.Status().Details.Causes {
+			if cause.Field == "<nil>" {
+				continue // upstream: some rules were not checked because of the other mistakes
+			}
+			d.fail(doc.line+lineOf(n, cause.Field)-1, "%s: %s", cause.Field, cause.Message)
+		}
+	default:
+		d.fail(at, "%v", err)
+	}
+	return nil
 }
 
 // list decodes the items of a List.

@@ -29,6 +29,7 @@ type kind struct {
 	specField  int      // index of the Spec field in goType, or -1
 	statField  int      // index of the Status field in goType, or -1
 	contexts   subContexts
+	custom     *custom // nil for kinds without a CustomResourceDefinition
 }
 
 // kindTable indexes the served kinds.

@@ -47,6 +47,8 @@ type Options struct {
 	Schemes []*runtime.Scheme
 	// ClusterScoped names the custom resources that are not namespaced.
 	ClusterScoped []schema.GroupKind
+	// Customs are the definitions of custom resources among those of Schemes; they say what is not namespaced, too.
+	Customs *Customs
 	// KeepEvents stores Event objects. By default they are counted and dropped.
 	KeepEvents bool
 }
@@ -108,15 +110,17 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{opts: o, tables: map[*kind]*table{}, perNS: map[string]int{}, owners: newOwnerIndex()}
 	var err error
-	s.kinds, err = newKindTable(o.Schemes, o.ClusterScoped, namespaceGetter{get: s.namespace})
+	s.kinds, err = newKindTable(o.Schemes, append(o.Customs.clusterScoped(), o.ClusterScoped...),
+		namespaceGetter{get: s.namespace})
 	if err != nil {
 		return nil, fmt.Errorf("kube: %w", err)
 	}
 	for _, k := range s.kinds.ordered {
+		k.custom = o.Customs.of(k.gvk)
 		k.fillContexts()
 		s.tables[k] = &table{objs: map[string]map[string]runtime.Object{}}
 	}
-	s.codecs = newCodecs(s.kinds.scheme)
+	s.codecs = newCodecs(s.kinds.scheme, o.Customs)
 	s.applied = newAppliedFields(s)
 	if s.plugins, err = newPlugins(s); err != nil {
 		return nil, fmt.Errorf("kube: preparing admission: %w", err)

@@ -262,7 +262,10 @@ func reviseCustom(k *kind, old, obj runtime.Object, sub string) (runtime.Object,
 	if changed {
 		m.SetGeneration(om.GetGeneration() + 1)
 	}
-	return obj, validateMeta(k, m)
+	if err := validateMeta(k, m); err != nil || k.custom == nil || !changed {
+		return obj, err
+	}
+	return obj, k.custom.updated(obj, old)
 }
 
 // pathSegment is upstream's rule for names that stand in a path of the API: no "/", no "%", not "." nor "..".

@@ -7,6 +7,7 @@ package workqueue
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 	"orrery/sim/engine"
 )
 
-// Queue implements client-go's TypedRateLimitingInterface for a controller with one worker.
+// Queue implements client-go's TypedRateLimitingInterface. It may have several workers, which take turns: a grant
+// goes to any one of those that wait, and they are all alike.
 type Queue[T comparable] struct {
 	e     *engine.Engine
 	name  string
@@ -28,12 +30,13 @@ type Queue[T comparable] struct {
 	dirty   map[T]bool // to be processed
 	busy    map[T]bool // being processed
 	delayed []wait[T]  // since the last barrier
-	idle    bool       // the worker waits in Get
+	idle    int        // workers that wait in Get
 	shut    bool
 	polls   map[T]int // so many times in a row
 
 	timers map[T]timer   // driver only
 	next   *engine.Event // driver only
+	begun  bool          // driver only
 }
 
 // Options of a queue.
@@ -50,6 +53,12 @@ type Options[T comparable] struct {
 	// times of that not any more until somebody else adds it. 0 = as upstream has it, for ever.
 	Poll  time.Duration
 	Polls int
+	// Background, where not nil, says instead of the above which delays wait in the background. failed is set for those of
+	// AddRateLimited.
+	Background func(d time.Duration, failed bool) bool
+	// Sort puts what was added before the run began in the order of its text: for a controller with several
+	// sources, which Go starts in any order.
+	Sort bool
 }
 
 // wait is an item that comes later.
@@ -95,6 +104,7 @@ func (q *Queue[T]) add(item T) {
 	q.dirty[item] = true
 	if !q.busy[item] {
 		q.list = append(q.list, item)
+		q.e.Nudge()
 	}
 }
 
@@ -108,8 +118,9 @@ func (q *Queue[T]) Len() int {
 // Get implements workqueue.TypedInterface: it waits until the driver grants an item.
 func (q *Queue[T]) Get() (item T, shutdown bool) {
 	q.mu.Lock()
-	q.idle = true
+	q.idle++
 	q.mu.Unlock()
+	q.e.Nudge()
 	select {
 	case <-q.grant:
 	case <-q.down:
@@ -152,9 +163,13 @@ func (q *Queue[T]) later(w wait[T]) {
 		q.Add(w.item)
 		return
 	}
+	if q.o.Background != nil {
+		w.background = q.o.Background(w.d, w.limited)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.delayed = append(q.delayed, w)
+	q.e.Nudge()
 }
 
 // Forget implements workqueue.TypedRateLimitingInterface.
@@ -199,10 +214,16 @@ func (q *Queue[T]) ShuttingDown() bool {
 	return q.shut
 }
 
-// settled turns delays into events and grants the worker its next item.
+// settled turns delays into events and grants a worker the next item.
 func (q *Queue[T]) settled() {
 	q.mu.Lock()
-	delayed, ready := q.delayed, q.idle && len(q.list) > 0
+	if !q.begun {
+		q.begun = true
+		if q.o.Sort {
+			slices.SortStableFunc(q.list, func(a, b T) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		}
+	}
+	delayed, ready := q.delayed, q.idle > 0 && len(q.list) > 0
 	q.delayed = nil
 	q.mu.Unlock()
 	for _, w := range delayed {
@@ -211,7 +232,7 @@ func (q *Queue[T]) settled() {
 	if ready && !q.next.Pending() {
 		q.next = q.e.At(q.e.Now(), engine.PhaseObserve, q.name, func() {
 			q.mu.Lock()
-			q.idle = false
+			q.idle--
 			q.mu.Unlock()
 			q.grant <- struct{}{}
 		})
