@@ -32,8 +32,8 @@ type Decoding struct {
 	Customs *Customs          // custom resources whose defaults are set and whose rules are applied
 }
 
-// Manifests is DecodeManifests. Custom resources with a definition have their defaults, as it is the text that says what
-// was left out; their mistakes are told in the API's words.
+// Manifests is DecodeManifests. Custom resources with a definition have their defaults, as it is the text that says
+// what was left out; their mistakes are told in the API's words.
 func (o Decoding) Manifests(name string, data []byte) ([]runtime.Object, error) {
 	schemes := o.Schemes
 	scheme := clientgoscheme.Scheme
@@ -44,8 +44,9 @@ func (o Decoding) Manifests(name string, data []byte) ([]runtime.Object, error) 
 			addTypes(scheme, s)
 		}
 	}
-	d := decoder{file: name, scheme: scheme, customs: o.Customs, strict: json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme,
-		scheme, json.SerializerOptions{Yaml: true, Strict: true})}
+	d := decoder{file: name, scheme: scheme, customs: o.Customs}
+	d.strict = json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme,
+		json.SerializerOptions{Yaml: true, Strict: true})
 	for _, doc := range splitDocuments(data) {
 		d.document(doc)
 	}

@@ -10,8 +10,8 @@ import (
 	"orrery/sim/units"
 )
 
-// Clock is a clock.Clock whose timers are events of the engine, for upstream programs that take a clock: two that end at
-// one instant end in the order in which they were set.
+// Clock is a clock.Clock whose timers are events of the engine, for upstream programs that take a clock: two that end
+// at one instant end in the order in which they were set.
 type Clock struct {
 	e *engine.Engine
 	// Idle, where not nil, says that a timer never ends: it is asked when a timer is set, with the number of other timers

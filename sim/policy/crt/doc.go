@@ -17,8 +17,8 @@
 // later, on first use, makes upstream wait while it may hold a lock, and a goroutine that waits for a lock stops
 // virtual time.
 //
-// A controller has as many workers as upstream gives it, up to Params.Workers: reconciles that sleep, or wait for the API,
-// overlap as in reality, but only one of them runs at a time.
+// A controller has as many workers as upstream gives it, up to Params.Workers: reconciles that sleep, or wait for the
+// API, overlap as in reality, but only one of them runs at a time.
 //
 // # Use
 //

@@ -38,7 +38,8 @@ func (r oldRecorder) Eventf(obj runtime.Object, kind, reason, format string, arg
 }
 
 // AnnotatedEventf implements record.EventRecorder.
-func (r oldRecorder) AnnotatedEventf(obj runtime.Object, _ map[string]string, kind, reason, format string, args ...any) {
+func (r oldRecorder) AnnotatedEventf(obj runtime.Object, _ map[string]string, kind, reason, format string,
+	args ...any) {
 	r.event(obj, kind, reason, fmt.Sprintf(format, args...))
 }
 

@@ -55,8 +55,8 @@ func IsNodePool(obj runtime.Object) (*v1.NodePool, bool) {
 	return np, ok
 }
 
-// definition is a CustomResourceDefinition of a node class of which only the name counts: its spec may hold anything, and
-// it is ready when it exists.
+// definition is a CustomResourceDefinition of a node class of which only the name counts: its spec may hold anything,
+// and it is ready when it exists.
 func (c foreignClass) definition() []byte {
 	return fmt.Appendf(nil, `apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
