@@ -1,0 +1,144 @@
+package serving
+
+import (
+	"fmt"
+
+	"orrery/sim/plan"
+	"orrery/sim/units"
+)
+
+// Sample is one value that a scrape finds.
+type Sample struct {
+	// Series numbers the time series: the same at every scrape, never given to another.
+	Series  int
+	Service string
+	Replica string // "" = the service's router
+	Name    string
+	Labels  []Label // of the exporter itself, not the pod's; the caller must not change them
+	Value   float64
+}
+
+// scraper hands samples on.
+type scraper struct {
+	take   func(Sample)
+	sample Sample // service and replica
+	series []series
+	i      int
+}
+
+func (c *scraper) begin(service, replica string, of []series) {
+	c.sample = Sample{Service: service, Replica: replica}
+	c.series, c.i = of, 0
+}
+
+func (c *scraper) put(v float64) {
+	s := &c.series[c.i]
+	c.i++
+	c.sample.Series, c.sample.Name, c.sample.Labels, c.sample.Value = s.id, s.name, s.labels, v
+	c.take(c.sample)
+}
+
+func (c *scraper) histogram(h *histogram) {
+	n := int64(0)
+	for _, k := range h.counts {
+		n += k
+		c.put(float64(n))
+	}
+	c.put(h.sum.Seconds())
+	c.put(float64(h.n))
+}
+
+// Scrape gives what the servers of all replicas and the routers of all services expose at an instant, in a repeatable
+// order and without allocating: vLLM's names for language models whatever their engine, Triton's for batch servers,
+// DCGM's gauges of the GPU (one sample for all GPUs of a replica; they are alike), and the Gateway API inference
+// extension's of the routers. Rates that gauges hold, the busy part of a GPU above all, are those since the last
+// scrape.
+func (p *Plane) Scrape(at units.Time, take func(Sample)) error {
+	if err := p.Advance(at); err != nil {
+		return err
+	}
+	p.scraper.take = take
+	for _, s := range p.services {
+		s.kvSum, s.waitingSum = 0, 0
+	}
+	for _, r := range p.replicas {
+		r.advance()
+		p.scrapeReplica(r)
+	}
+	for _, s := range p.services {
+		p.scrapeRouter(s)
+	}
+	p.scraper.take = nil
+	return p.Advance(at)
+}
+
+func (p *Plane) scrapeReplica(r *replica) {
+	c, m, e := &p.scraper, &r.metrics, &r.Spec.Engine
+	load := r.engine.Load()
+	c.begin(r.svc.plan.Name, r.Name, m.series)
+	used := 0.0
+	if load.KVTokens > 0 {
+		used = float64(load.KVUsed) / float64(load.KVTokens)
+	}
+	if !r.draining {
+		r.svc.kvSum += used
+		r.svc.waitingSum += load.Waiting
+	}
+	reserved := e.MemoryUtilization * r.Spec.Device.MemoryMiB
+	if e.Preset == plan.EngineBatch {
+		if e.Batch != nil {
+			reserved = e.Batch.MemoryGiB * 1024
+		}
+		c.put(float64(m.succeeded))
+		c.put(float64(m.failures))
+		c.put(float64(m.succeeded))
+		c.put(float64(load.Iterations))
+		c.put(float64(m.took.Microseconds()))
+		c.put(float64((m.took - m.computing).Microseconds()))
+		c.put(float64(m.computing.Microseconds()))
+		c.put(float64(load.Waiting))
+	} else {
+		c.put(float64(load.Running))
+		c.put(float64(load.Waiting))
+		c.put(used)
+		c.put(float64(load.Preemptions))
+		c.put(float64(m.prompt))
+		c.put(float64(load.Generated))
+		c.put(float64(load.PrefixQueries))
+		c.put(float64(load.PrefixHits))
+		c.put(float64(m.succeeded))
+		c.put(float64(m.aborted))
+		c.histogram(&m.ttft)
+		c.histogram(&m.token)
+		c.histogram(&m.perOutput)
+		c.histogram(&m.e2e)
+		c.histogram(&m.wait)
+		c.put(1)
+	}
+	busy := 0.0
+	if span := p.now.Sub(m.scrapedAt); span > 0 {
+		busy = float64(load.Busy-m.scraped.Busy) / float64(span)
+	}
+	c.put(100 * busy)
+	c.put(busy)
+	c.put(reserved)
+	c.put(r.Spec.Device.MemoryMiB - reserved)
+	m.scraped, m.scrapedAt = load, p.now
+	if c.i != len(c.series) {
+		panic(fmt.Sprintf("serving: %d of %d series of replica %s scraped", c.i, len(c.series), r.Name))
+	}
+}
+
+func (p *Plane) scrapeRouter(s *service) {
+	c := &p.scraper
+	c.begin(s.plan.Name, "", s.series)
+	ready := len(s.entry.ready) + len(s.decode.ready)
+	each := 1 / float64(max(ready, 1))
+	c.put(float64(s.routings))
+	c.put(float64(s.turnedAway))
+	c.put(float64(s.places[queued] + s.places[atReplica] + s.places[moving]))
+	c.put(float64(s.kvSum * each))
+	c.put(float64(float64(s.waitingSum) * each))
+	c.put(float64(ready))
+	c.put(float64(s.places[queued]))
+}
