@@ -25,6 +25,7 @@ import (
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
+	"orrery/sim/policy/hpa"
 	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/policy/plugins"
 	"orrery/sim/policy/resourceclaim"
@@ -264,7 +265,8 @@ func (u *upstreamErrors) install() {
 	u.previous = utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = []utilruntime.ErrorHandler{
 		func(_ context.Context, err error, msg string, _ ...interface{}) {
-			if routine(err) || kubescheduler.Routine(err) || resourceclaim.Routine(err) || workloads.Routine(err) {
+			if routine(err) || kubescheduler.Routine(err) || resourceclaim.Routine(err) || workloads.Routine(err) ||
+				hpa.Routine(err) {
 				return
 			}
 			if err != nil {

@@ -44,6 +44,7 @@ type cluster struct {
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
 
 	controllers controllers
+	scaling     scaling
 
 	jobController *jobcontroller.Controller // nil without Job objects
 	given         map[string]*batchv1.Job   // by job: Jobs of the user's manifests
@@ -280,6 +281,7 @@ func (c *cluster) committed(k kube.Commit) {
 	if job, ok := k.New.(*batchv1.Job); ok {
 		c.jobCommitted(k, job)
 	}
+	c.scaleCommitted(k)
 	if k.Verb != kube.VerbDelete && c.kubelet != nil {
 		c.kubelet.OnCommit(k.Verb, k.Old, k.New)
 	}

@@ -7,7 +7,9 @@ import (
 	"k8s.io/client-go/rest"
 
 	"orrery/sim/kube"
+	"orrery/sim/plan"
 	"orrery/sim/policy/control"
+	"orrery/sim/policy/hpa"
 	"orrery/sim/policy/workloads"
 )
 
@@ -15,6 +17,7 @@ import (
 type controllers struct {
 	informers informers.SharedInformerFactory // nil when none of them is run
 	workloads *workloads.Controllers
+	hpa       *hpa.Controller
 }
 
 // buildControllers starts the upstream controllers that the run's services and manifests need.
@@ -26,7 +29,38 @@ func (c *cluster) buildControllers() error {
 	var err error
 	c.controllers.workloads, err = workloads.Start(workloads.Params{Engine: c.engine, Client: c.controllerClient,
 		Informers: c.controllers.informers})
+	if err != nil {
+		return err
+	}
+	c.engine.OnSettled(c.scaled)
+	return c.buildAutoscaler()
+}
+
+// buildAutoscaler starts the controller of the HorizontalPodAutoscalers.
+func (c *cluster) buildAutoscaler() error {
+	gate := c.limited(control.DefaultQPS, control.DefaultBurst)
+	cs, err := c.store.Clientset(gate)
+	if err != nil {
+		return err
+	}
+	flags := c.plan.Autoscalers.HPA
+	if flags == (plan.HPAFlags{}) {
+		flags = hpa.Defaults
+	}
+	c.controllers.hpa, err = hpa.Start(hpa.Params{Engine: c.engine,
+		Autoscalers: c.store.Autoscalers(cs.AutoscalingV2(), gate),
+		Scales:      c.store.Scales(c.limited(control.DefaultQPS, control.DefaultBurst)),
+		Mapper:      c.store.RESTMapper(), Informers: c.controllers.informers, Metrics: c.metricsAPIs(), Flags: flags,
+		Told: c.autoscaled})
 	return err
+}
+
+// metricsAPIs are what the autoscalers read.
+func (c *cluster) metricsAPIs() hpa.Metrics {
+	if c.p.metrics != nil {
+		return c.p.metrics(c.engine.Clock)
+	}
+	return hpa.NoMetrics()
 }
 
 // needsControllers reports whether there is anything that they act on.
@@ -52,5 +86,8 @@ func (c *cluster) controllerClient() *rest.Config {
 func (c *cluster) closeControllers() {
 	if c.controllers.workloads != nil {
 		c.controllers.workloads.Close()
+	}
+	if c.controllers.hpa != nil {
+		c.controllers.hpa.Close()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -15,6 +16,7 @@ import (
 	"orrery/sim/kube"
 	"orrery/sim/kwok"
 	"orrery/sim/plan"
+	"orrery/sim/policy/hpa"
 	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/policy/plugins"
 	"orrery/sim/units"
@@ -35,6 +37,8 @@ type Params struct {
 	ExactUpstream bool
 
 	watch func(kube.Commit) // sees every write of the API; tests only
+	// metrics are the metrics APIs, instead of those of the run; tests only.
+	metrics func(now func() time.Time) hpa.Metrics
 }
 
 // Progress is what a progress bar shows.

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"reflect"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -38,6 +39,18 @@ func scalePartsOf(obj runtime.Object) (scaleParts, bool) {
 			func(obj runtime.Object, n int32) { obj.(*corev1.ReplicationController).Spec.Replicas = &n }}, true
 	}
 	return scaleParts{}, false
+}
+
+// Replicas returns the kind of an object that has a scale, and how many replicas it should have.
+func Replicas(obj runtime.Object) (kind string, n int32, ok bool) {
+	parts, ok := scalePartsOf(obj)
+	if !ok {
+		return "", 0, false
+	}
+	if parts.replicas != nil {
+		n = *parts.replicas
+	}
+	return reflect.TypeOf(obj).Elem().Name(), n, true
 }
 
 // scale returns the scale of an object.
