@@ -1,0 +1,357 @@
+package serving
+
+import (
+	"orrery/sim/plan"
+	"orrery/sim/units"
+)
+
+// complete ends the run.
+func (f *Fast) complete(at units.Time, tell Events) {
+	f.pass(f.iterations, f.iterations-1)
+	if f.start > slipBeyond {
+		f.start -= f.clock.slip(f.start)
+	}
+	for len(f.ends) > 0 && f.ends[0].last == f.decoded && f.decoding {
+		s := f.ends[0]
+		out := f.output(s.q)
+		f.meter.parts += int64(out-s.from)*f.parts - (s.last-s.entered)*f.gain
+		if !s.aborted {
+			s.q.Generated = out
+		}
+		f.leave(s, at, tell)
+	}
+	for _, c := range f.chunks {
+		f.computed(c.s, c.tokens, at, tell)
+	}
+}
+
+// computed ends a chunk of a prompt.
+func (f *Fast) computed(s *seq, tokens int, at units.Time, tell Events) {
+	q := s.q
+	f.meter.load.Prefilled += int64(tokens)
+	if s.done += tokens; s.done < s.target {
+		return
+	}
+	if f.partial == s {
+		f.partial = nil
+	}
+	f.meter.parts += f.parts
+	from := s.target - q.Input + 1
+	f.decode(s, from)
+	if !s.aborted {
+		if q.Generated = from; from == 1 {
+			q.First = at
+			tell.First(q)
+		}
+	}
+	if from >= f.output(q) {
+		f.leave(s, at, tell)
+	}
+}
+
+// decode lets a sequence decode from this iteration on. It has the blocks of its prompt.
+func (f *Fast) decode(s *seq, from int) {
+	s.decoding, s.from, s.entered = true, from, f.decoded
+	s.last = f.decoded + f.steps(from, f.output(s.q))
+	s.offset = f.entering(s.target) - f.decoded*f.gain
+	f.batch++
+	f.context += s.offset - int64(f.proposed)*f.parts
+	f.left += int64(f.output(s.q)-from)*f.parts + s.entered*f.gain
+	f.classes[mod(s.offset, int64(len(f.classes)))]++
+	f.ends.push(s)
+}
+
+// undecode is the opposite.
+func (f *Fast) undecode(s *seq) {
+	s.blocks = f.blocksOf(s)
+	s.decoding = false
+	f.batch--
+	f.context -= s.offset - int64(f.proposed)*f.parts
+	f.left -= int64(f.output(s.q)-s.from)*f.parts + s.entered*f.gain
+	f.classes[mod(s.offset, int64(len(f.classes)))]--
+	f.ends.remove(s)
+}
+
+// blocksOf is the blocks that a decoding sequence had in the last iteration.
+func (f *Fast) blocksOf(s *seq) int { return f.logical(s.offset + (f.decoded-1)*f.gain) }
+
+// leave ends a sequence.
+func (f *Fast) leave(s *seq, at units.Time, tell Events) {
+	f.remove(s)
+	if s.aborted {
+		return // the list of those forgets it
+	}
+	q := s.q
+	q.Ended, q.state = at, nil
+	f.forget(s)
+	tell.Ended(q)
+}
+
+// remove takes a sequence out of those that run; see Reference.remove.
+func (f *Fast) remove(s *seq) {
+	if s.decoding {
+		f.undecode(s)
+	}
+	if f.partial == s {
+		f.partial = nil
+	}
+	f.running.remove(s)
+	f.meter.running--
+	s.resident = false
+	f.blocked = false
+	f.promised -= s.peak - s.blocks
+	f.cache.give(s.blocks - s.shared)
+	for i := len(s.held) - 1; i >= 0; i-- {
+		f.cache.letGo(s.held[i])
+	}
+	s.held = s.held[:0]
+	s.blocks, s.shared, s.named, s.name, s.done = 0, 0, 0, 0, 0
+}
+
+// form decides what the next run has in it.
+func (f *Fast) form() {
+	for i, s := range f.aborted {
+		if s.resident {
+			f.remove(s)
+		}
+		f.forget(s)
+		f.aborted[i] = nil
+	}
+	f.aborted = f.aborted[:0]
+	f.chunks = f.chunks[:0]
+	var preempted bool
+	if f.mixed {
+		preempted = f.formMixed()
+	} else {
+		preempted = f.formFirst()
+	}
+	switch {
+	case len(f.chunks) > 0:
+		f.formed()
+	case f.batch > 0:
+		n := f.ends[0].last - f.decoded
+		if preempted {
+			n = 1
+		}
+		f.begin(min(n, f.unlooked()))
+	case f.running.n > 0 || f.waiting.n > 0:
+		panic("serving: sequences are there and none can run")
+	default:
+		f.phase, f.meter.busy = idle, false
+		f.ratio, f.ratioAt = ratioFirst, f.decoded
+	}
+}
+
+// formed starts the one iteration that has prompts.
+func (f *Fast) formed() {
+	var w work
+	f.decoding = f.mixed && f.batch > 0
+	if f.decoding {
+		w.decodes, w.context = f.batch, f.context+int64(f.batch)*f.decoded*f.gain
+	}
+	for _, c := range f.chunks {
+		w.add(c.s.done, c.tokens)
+	}
+	f.first, f.compute = f.costs.duration(w)
+	f.more, f.iterations = 0, 1
+	f.phase, f.meter.busy = working, true
+}
+
+// formMixed is Reference.formMixed. It reports whether a sequence lost its place.
+func (f *Fast) formMixed() (preempted bool) {
+	need := f.crossing()
+	if need > f.cache.unnamed() && f.pinning {
+		f.blocked = false
+	}
+	if need > f.cache.free {
+		preempted = true
+		f.exhausted()
+	} else {
+		f.take(need)
+	}
+	budget := f.budget - f.batch*(1+f.proposed)
+	if s := f.partial; s != nil && budget > 0 {
+		tokens := min(s.target-s.done, budget)
+		want := f.prompted(s.done+tokens, s.target)
+		if want-s.blocks > f.cache.free {
+			f.preempt(s, true)
+			return true
+		}
+		budget -= tokens
+		f.grow(s, want)
+		f.chunk(s, tokens)
+	}
+	if !preempted && !f.blocked {
+		f.admit(budget)
+	}
+	return preempted
+}
+
+// exhausted gives blocks for the next token to one sequence after the other, and takes the latest ones' away.
+func (f *Fast) exhausted() {
+	for s := f.running.head; s != nil && s.decoding; s = s.next {
+		need := f.logical(s.offset+f.decoded*f.gain) - f.blocksOf(s)
+		for need > f.cache.free {
+			last := f.running.tail
+			f.preempt(last, true)
+			if last == s {
+				return
+			}
+		}
+		f.take(need)
+	}
+}
+
+// grow takes the blocks that a prompt needs more.
+func (f *Fast) grow(s *seq, want int) {
+	f.take(want - s.blocks)
+	s.blocks = want
+}
+
+// chunk is Reference.chunk.
+func (f *Fast) chunk(s *seq, tokens int) {
+	f.chunks = append(f.chunks, piecework{s, tokens})
+	if s.done+tokens < s.target {
+		f.partial = s
+	}
+	q := s.q
+	for n := f.pieces(q); s.named < n && (s.named+1)*q.PrefixTokens <= s.done+tokens; s.named++ {
+		s.name = chain(s.name, q.Prefix[s.named])
+		width := f.upTo(q, s.named+1) - f.upTo(q, s.named)
+		if x := f.cache.name(s.name, width); x != nil {
+			s.held = append(s.held, x)
+			s.shared += width
+		}
+		f.blocked = false // whoever waits may find it
+	}
+}
+
+// preempt is Reference.preempt.
+func (f *Fast) preempt(s *seq, front bool) {
+	q := s.q
+	if s.decoding {
+		q.Generated = f.generated(s)
+	}
+	f.remove(s)
+	s.target = q.Input + q.Generated
+	s.received = false
+	q.Preempted++
+	f.meter.load.Preemptions++
+	f.meter.waiting++
+	if front {
+		f.waiting.pushFront(s)
+	} else {
+		f.waiting.pushBack(s)
+	}
+}
+
+// admit is Reference.admit.
+func (f *Fast) admit(budget int) {
+	for f.waiting.n > 0 && budget > 0 && f.running.n < f.sequences {
+		tokens, ok := f.enter(f.waiting.head, budget)
+		if !ok {
+			return
+		}
+		budget -= tokens
+	}
+}
+
+// enter is Reference.enter.
+func (f *Fast) enter(s *seq, budget int) (int, bool) {
+	if s.received {
+		return f.enterReceived(s, budget)
+	}
+	q := s.q
+	found, name, cached, unused := f.hits(f.cache, q, s.target)
+	left := s.target - cached*int(f.block)
+	tokens := min(left, budget)
+	if !f.chunked && left > budget {
+		if f.mixed && f.batch > 0 || len(f.chunks) > 0 {
+			f.blocked, f.pinning = len(f.chunks) == 0, unused > 0
+			return 0, false
+		}
+		tokens = left
+	}
+	want := f.prompted(cached*int(f.block)+tokens, s.target)
+	if want-cached+unused > f.cache.free || !f.fits(s, cached, unused) {
+		f.blocked, f.blockedAt, f.pinning = true, f.decoded, unused > 0
+		return 0, false
+	}
+	f.join(s)
+	if q.Preempted == 0 {
+		q.Cached = cached * int(f.block)
+		f.meter.load.PrefixHits += int64(q.Cached)
+		if f.prefixes {
+			f.meter.load.PrefixQueries += int64(q.Input)
+		}
+	}
+	at := uint64(0)
+	for i := range found {
+		at = chain(at, q.Prefix[i])
+		x := f.cache.find(at)
+		f.cache.hold(x)
+		s.held = append(s.held, x)
+	}
+	s.named, s.name = found, name
+	s.blocks, s.shared, s.done = cached, cached, cached*int(f.block)
+	f.promised += s.peak - s.blocks
+	f.grow(s, want)
+	f.chunk(s, tokens)
+	return tokens, true
+}
+
+// enterReceived is Reference.enterReceived.
+func (f *Fast) enterReceived(s *seq, budget int) (int, bool) {
+	q := s.q
+	target := q.Input + q.Generated - 1
+	want, tokens := f.prompted(target, target), 0
+	if f.mixed {
+		want, tokens = f.logical(f.entering(target)), 1+f.proposed
+	}
+	if tokens > budget { // prompts have it; there is more when they are done
+		return 0, false
+	}
+	if want > f.cache.free || !f.fits(s, 0, 0) {
+		f.blocked, f.blockedAt, f.pinning = true, f.decoded, false
+		return 0, false
+	}
+	f.join(s)
+	s.target, s.done = target, target
+	f.promised += s.peak
+	f.grow(s, want)
+	f.decode(s, q.Generated)
+	return tokens, true
+}
+
+// join puts the first that waits among those that run.
+func (f *Fast) join(s *seq) {
+	f.waiting.remove(s)
+	f.running.pushBack(s)
+	s.resident = true
+	f.order++
+	s.order = f.order
+	f.meter.waiting--
+	f.meter.running++
+	if s.q.Begun == Never {
+		s.q.Begun = f.at
+	}
+}
+
+// fits is Reference.fits.
+func (f *Fast) fits(s *seq, cached, unused int) bool {
+	if f.whole {
+		return s.peak-cached+unused <= f.cache.free-f.promised
+	}
+	if f.preset != plan.EngineSGLang || f.running.n == 0 {
+		return true
+	}
+	var other int64
+	for _, c := range f.chunks {
+		x := c.s
+		other += int64(f.output(x.q)-x.q.Generated) + int64(f.prompted(x.target, x.target)-x.blocks)*f.block
+	}
+	decoding := f.left - int64(f.batch)*f.decoded*f.gain
+	all := int64(f.prompted(s.target, s.target)-cached+unused) * f.block
+	all += int64(f.output(s.q) - s.q.Generated)
+	return all <= int64(f.cache.free)*f.block-other-decoding*f.ratioNow()/(f.parts*1_000_000)
+}
