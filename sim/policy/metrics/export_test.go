@@ -1,0 +1,4 @@
+package metrics
+
+// Fresh makes the store forget results, as a scrape does.
+func (s *Store) Fresh() { s.generation++ }

@@ -1,0 +1,101 @@
+package metrics
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// rateInterval is the window of the rates that prometheus-adapter makes of counters (its flag and chart value
+// prometheus.rateInterval of config-gen, 5 minutes in its documentation).
+const rateInterval = 5 * time.Minute
+
+// need is a selector of a known query.
+type need struct {
+	matchers []*labels.Matcher
+	back     int64 // milliseconds that it looks back beyond the latest sample
+}
+
+// needs say what must be stored.
+type needs struct {
+	list    []need
+	longest int64 // the furthest that any looks back, milliseconds
+	version uint64
+}
+
+// of returns how far back a series is looked at, and whether it is stored at all.
+func (n *needs) of(ls labels.Labels) (keep int64, stored bool) {
+	name := ls.Get(labels.MetricName)
+	stored = !strings.HasSuffix(name, "_bucket")
+	if strings.HasSuffix(name, "_total") {
+		keep = rateInterval.Milliseconds() // the adapter can be asked for it at any time
+	}
+	for _, x := range n.list {
+		if matches(ls, x.matchers) {
+			keep, stored = max(keep, x.back), true
+		}
+	}
+	return keep, stored
+}
+
+// matches reports whether labels satisfy all matchers.
+func matches(ls labels.Labels, matchers []*labels.Matcher) bool {
+	for _, m := range matchers {
+		if !m.Matches(ls.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// learn adds the selectors of an expression.
+func (s *Store) learn(expr parser.Expr) {
+	s.needs.longest = max(s.needs.longest, rateInterval.Milliseconds())
+	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+		v, ok := node.(*parser.VectorSelector)
+		if !ok {
+			return nil
+		}
+		back, direct := v.OriginalOffset, v.OriginalOffset == 0
+		for _, p := range path {
+			switch p := p.(type) {
+			case *parser.MatrixSelector:
+				back += p.Range
+			case *parser.SubqueryExpr:
+				back, direct = back+p.Range+p.OriginalOffset, false
+			}
+		}
+		if !direct {
+			back += Lookback
+		}
+		n := need{slices.Clone(v.LabelMatchers), max(0, back.Milliseconds())}
+		s.needs.list = append(s.needs.list, n)
+		s.needs.longest = max(s.needs.longest, n.back)
+		return nil
+	})
+	s.needs.version++
+	for _, x := range s.names {
+		for _, ser := range x.list {
+			keep, _ := s.needs.of(ser.labels)
+			ser.keep = max(ser.keep, keep)
+		}
+	}
+}
+
+// Uses returns the names of the metrics that known queries can match by name, sorted: what a target need not show, it
+// need not compute.
+func (s *Store) Uses() []string {
+	var out []string
+	for _, n := range s.needs.list {
+		for _, m := range n.matchers {
+			if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+				out = append(out, m.Value)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
