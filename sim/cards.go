@@ -8,6 +8,7 @@ import (
 	"orrery/sim/model/card"
 	"orrery/sim/model/collective"
 	"orrery/sim/model/contention"
+	"orrery/sim/model/serving"
 	"orrery/sim/model/sharing"
 	"orrery/sim/model/storage"
 	"orrery/sim/model/training"
@@ -27,6 +28,9 @@ func modelCards(p *plan.Plan) []result.Model {
 	}
 	if slices.ContainsFunc(p.Pools, func(o plan.Pool) bool { return shared(&o) }) {
 		cards = append(cards, sharing.Card())
+	}
+	if slices.ContainsFunc(p.Services, func(o plan.Service) bool { return o.Engine.Model != nil }) {
+		cards = append(cards, serving.Card())
 	}
 	var out []result.Model
 	for _, c := range cards {

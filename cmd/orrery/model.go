@@ -8,6 +8,7 @@ import (
 
 	"orrery/sim/model/card"
 	"orrery/sim/model/contention"
+	"orrery/sim/model/serving"
 	"orrery/sim/model/sharing"
 	"orrery/sim/model/training"
 	"orrery/sim/plan"
@@ -15,18 +16,22 @@ import (
 )
 
 // modelCards are the models of the simulator that state what they are.
-func modelCards() []card.Card { return append(training.Cards(), contention.Card(), sharing.Card()) }
+func modelCards() []card.Card {
+	return append(training.Cards(), contention.Card(), sharing.Card(), serving.Card())
+}
 
 func newModel() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "model",
 		Short: "Show the models that speeds come from, and how far to believe them",
-		Long: `A job's speed is computed, not measured: from what its GPUs reach, how its ranks talk, and the links between
-them. Every such model has a card: formula, sources, what was fitted on what, its error against published figures, and
-what it leaves out. A scenario switches speeds on with workload.training.`,
+		Long: `The speed of a job or of an inference server is computed, not measured: from what its GPUs reach, how its
+ranks talk, and the links between them. Every such model has a card: formula, sources, what was fitted on what, its
+error against published figures, and what it leaves out. A scenario switches speeds of jobs on with workload.training;
+services always have them.`,
 		Example: `  orrery model list                    # cards, and models that a scenario can name
   orrery model show training           # formula, sources, error, predicted against published
-  orrery model show llama-3-70b        # what is known of a model that jobs train`,
+  orrery model show serving            # the same for inference servers
+  orrery model show llama-3-70b        # what is known of a neural network`,
 	}
 	c.AddCommand(newModelList(), newModelShow())
 	return c
@@ -35,7 +40,7 @@ what it leaves out. A scenario switches speeds on with workload.training.`,
 func newModelList() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
-		Short:   "List the models of the simulator, and the neural networks that jobs can train",
+		Short:   "List the models of the simulator, and the neural networks that it knows",
 		Example: "  orrery model list",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -44,7 +49,7 @@ func newModelList() *cobra.Command {
 			for _, k := range modelCards() {
 				fmt.Fprintf(w, "  %-18s %s\n", k.Name, k.Question)
 			}
-			fmt.Fprintln(w, "\nNeural networks, for workload.training (model: NAME):")
+			fmt.Fprintln(w, "\nNeural networks that can be trained or served (model: NAME):")
 			for _, m := range training.Models() {
 				fmt.Fprintf(w, "  %-18s %s\n", m.Name, shortModel(m))
 			}
@@ -96,6 +101,11 @@ func printModel(c *cobra.Command, m plan.Model) error {
 	fmt.Fprintf(w, "%s: %s\n", m.Name, shortModel(m))
 	fmt.Fprintf(w, "  query heads %d, key-value heads %d wide; vocabulary %d\n", m.Query, m.KV, m.Vocabulary)
 	fmt.Fprintf(w, "  a checkpoint has %.3g TB\n", training.CheckpointBytes(&m)/1e12)
+	fmt.Fprintf(w, "  its KV cache has %.4g KiB a token in half precision", serving.TokenBytes(&m, 2)/1024)
+	if m.Context > 0 {
+		fmt.Fprintf(w, "; made for %d tokens", m.Context)
+	}
+	fmt.Fprintln(w)
 	if m.Kernels != plan.KernelsNow {
 		fmt.Fprintf(w, "  trained with older software: attention kernels %q\n", m.Kernels)
 	}

@@ -84,6 +84,8 @@ type Engine struct {
 	MaxBatchedTokens, MaxSequences int
 	// MemoryUtilization is the part of a GPU's memory that the server takes.
 	MemoryUtilization float64
+	// CacheFraction is the part of what weights and reserve leave of that memory that the KV cache takes; 0 = all.
+	CacheFraction float64
 	// ReserveGiB is what each GPU's share loses to activations, graphs and communication buffers.
 	ReserveGiB    float64
 	BlockTokens   int  // of the KV cache

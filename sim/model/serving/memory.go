@@ -39,13 +39,19 @@ func (m shape) heads() float64 {
 	return math.Max(math.Floor(float64(m.Query)/float64(m.head())), 1)
 }
 
+// TokenBytes is what the KV cache holds of one token in all layers, when each value has valueBytes; how much of it the
+// transfer of a request's cache to another replica moves, too.
+func TokenBytes(m *plan.Model, valueBytes int) float64 {
+	return shape{m}.layerCacheBytes(valueBytes) * float64(m.Layers)
+}
+
 // layerCacheBytes is what the KV cache holds of a token in one layer, on all GPUs together if nothing is there twice.
-func (m shape) layerCacheBytes(s Spec) float64 {
+func (m shape) layerCacheBytes(valueBytes int) float64 {
 	values := 2 * m.KV
 	if m.Latent {
 		values = m.KV
 	}
-	return float64(values * max(s.Engine.KVBytes, 1))
+	return float64(values * max(valueBytes, 1))
 }
 
 // cacheShare is the part of the KV cache's bytes in a layer that each GPU of the tensor group holds and reads: an equal
@@ -70,7 +76,7 @@ type Fit struct {
 	BudgetGiB  float64 // what the engine takes of the GPU
 	WeightsGiB float64
 	ReserveGiB float64 // activations, graphs, communication buffers
-	CacheGiB   float64 // what is left for the KV cache
+	CacheGiB   float64 // what the KV cache takes of the rest
 	KVTokens   int64   // of all sequences together, in whole blocks
 	TokenBytes float64 // of the KV cache of one token, on all GPUs together
 }
@@ -132,9 +138,12 @@ func (s Spec) fit() Fit {
 	}
 	f := Fit{BudgetGiB: s.Device.MemoryMiB / 1024 * e.MemoryUtilization, ReserveGiB: e.ReserveGiB}
 	f.WeightsGiB = (dense + float64(m.ExpertParams*weight*stage/tp) + ends/tp) / gib
-	layer := m.layerCacheBytes(s)
-	f.TokenBytes = layer * float64(m.Layers)
+	layer := m.layerCacheBytes(e.KVBytes)
+	f.TokenBytes = TokenBytes(e.Model, e.KVBytes)
 	f.CacheGiB = math.Max(f.BudgetGiB-f.WeightsGiB-f.ReserveGiB, 0)
+	if e.CacheFraction > 0 {
+		f.CacheGiB *= e.CacheFraction
+	}
 	mine := layer * cacheShare(s) * perStage
 	tokens := f.CacheGiB * gib / mine
 	if m.WindowLayers > 0 {
@@ -142,7 +151,7 @@ func (s Spec) fit() Fit {
 		// tokens in all layers leaves room for more.
 		windowed := float64(m.WindowLayers) / float64(m.Layers)
 		aside := float64(m.Window) * float64(e.MaxSequences) * mine * windowed
-		tokens = math.Max(tokens, (f.CacheGiB*gib-aside)/(mine*(1-windowed)))
+		tokens = math.Max(tokens, (float64(f.CacheGiB*gib)-aside)/(mine*(1-windowed)))
 	}
 	block := float64(max(e.BlockTokens, 1))
 	f.KVTokens = int64(math.Floor(math.Max(tokens, 0)/block) * block)

@@ -12,6 +12,7 @@ import (
 // parameters are those of all models and GPUs together; fitted.go has their values, the card says where they come from.
 type parameters struct {
 	gemm      float64 // of the measured matrix ceiling that the layers' matrix products reach
+	fp4       float64 // of the fp4 ceiling, which nobody measured, beside fp8
 	attention float64 // of the half-precision ceiling that attention over prompts reaches
 	weights   float64 // of the memory's bandwidth when weights are read
 	cache     float64 // of the memory's bandwidth when the KV cache is read
@@ -21,8 +22,9 @@ type parameters struct {
 	layer     float64 // seconds of a layer whatever it does: starts and ends of its kernels
 	expert    float64 // the same of a layer's routing and dispatch to experts
 	sequence  float64 // seconds of each sequence in an iteration: sampling, scheduling, streaming
-	narrow    float64 // width of an expert at which it reaches half of gemm
+	narrow    float64 // width of an expert at which it reaches half of gemm, on a GPU of 1e15 operations per second
 	reduce    float64 // seconds of a small all-reduce by the engines' own kernels
+	bareLayer float64 // layer for the measured iterations, whose kernels are not an engine's
 }
 
 // Step is how long an iteration of one replica takes. It is made once for a replica and does not change.
@@ -83,7 +85,7 @@ func newStep(s Spec, par *parameters) (*Step, error) {
 	}
 	m, d := shape{s.Engine.Model}, &s.Device
 	tp, pp := float64(s.Tensor), float64(s.Pipeline)
-	rate := matrixRate(d, s.Engine.Precision) * par.gemm
+	rate := matrixRate(d, s.Engine.Precision, par) * par.gemm
 	weight := weightBytes(s.Engine.Precision)
 	read := d.MemoryGBs * 1e9 * par.weights
 	experts := m.ExpertParams
@@ -98,20 +100,22 @@ func newStep(s Spec, par *parameters) (*Step, error) {
 	if m.Experts > 0 {
 		width := float64(m.ExpertWidth) / float64(s.Tensor/s.Expert)
 		part := float64(m.TopK) / float64(m.Experts)
-		st.expertToken = 2 * experts * part / tp / (rate * width / (width + par.narrow))
+		narrow := par.narrow * rate / 1e15 // the faster the GPU, the more it takes to fill it
+		st.expertToken = 2 * experts * part / tp / (rate * width / (width + narrow))
 		st.expertAll = experts * weight / tp / read
 		st.touched = touched(m.Experts, m.TopK)
 	}
 	head := float64(m.Vocabulary) * float64(m.Hidden) // half precision in quantised models too
-	st.headToken = 2 * head / tp / (d.Half * 1e12 * par.gemm)
-	st.headAll = head * halfBytes / tp / read
+	// The last stage has it for every micro-batch, and the others wait for the last stage.
+	st.headToken = 2 * head / tp / (d.Half * 1e12 * par.gemm) * pp
+	st.headAll = head * halfBytes / tp / read * pp
 	st.wideToken = par.wide * float64(m.Hidden) * float64(m.Layers) / (d.MemoryGBs * 1e9 * par.weights)
 	if s.Expert > 1 {
 		st.wideToken /= tp
 	}
 	st.attention(s, par)
-	st.fixed = par.iteration + float64(par.layer*float64(m.Layers)) + float64(par.expert*float64(m.MoELayers)) +
-		float64((pp-1)*stageMicros*1e-6)
+	st.fixed = float64(par.iteration*pp) + float64(par.layer*float64(m.Layers)) +
+		float64(par.expert*float64(m.MoELayers)) + float64((pp-1)*stageMicros*1e-6)
 	st.communication(s, par)
 	return st, nil
 }
@@ -125,7 +129,7 @@ func (st *Step) attention(s Spec, par *parameters) {
 	m, d := shape{s.Engine.Model}, &s.Device
 	tp := float64(s.Tensor)
 	full := float64(m.Layers - m.WindowLayers)
-	read := m.layerCacheBytes(s) * cacheShare(s) / (d.MemoryGBs * 1e9 * par.cache)
+	read := m.layerCacheBytes(s.Engine.KVBytes) * cacheShare(s) / (d.MemoryGBs * 1e9 * par.cache)
 	work := 4 * float64(m.Query)
 	if m.Latent {
 		work = 2 * float64(m.Query) / latentHead * float64(2*m.KV-latentRotary)
@@ -161,7 +165,8 @@ func (st *Step) communication(s Spec, par *parameters) {
 			t = s.layerLinks(tokens, par)
 		}
 		if s.Pipeline > 1 {
-			t += float64(s.Pipeline-1) * tokens * float64(m.Hidden) * halfBytes / (collective.PeerGBs(s.link()) * 1e9)
+			sent := float64(s.Pipeline-1) * tokens * float64(m.Hidden) * halfBytes
+			t += sent / (collective.PeerGBs(s.link()) * 1e9)
 		}
 		if i > 0 {
 			t = math.Max(t, st.links[i-1]) // measured curves may dip where the algorithm changes
@@ -194,7 +199,7 @@ func allReduce(bytes float64, g collective.Group, par *parameters) float64 {
 	}
 	n := float64(g.Ranks)
 	peer := g.Link.GBs * 1e9 * ownKernels
-	own := par.reduce + math.Min((n-1)*bytes/peer, par.reduce+2*(n-1)/n*bytes/peer)
+	own := par.reduce + math.Min(float64((n-1)*bytes)/peer, par.reduce+float64(2*(n-1)/n*bytes)/peer)
 	return math.Min(t, own)
 }
 
@@ -219,13 +224,13 @@ func (s Spec) link() collective.Link {
 
 // matrixRate is what the GPU multiplies in a precision, operations per second. A GPU without units for it computes in
 // the next wider format that it has; only the weights are small then.
-func matrixRate(d *plan.Accelerator, precision string) float64 {
+func matrixRate(d *plan.Accelerator, precision string, par *parameters) float64 {
 	rate := d.Half
 	if precision == plan.PrecisionFP8 || precision == plan.PrecisionFP4 {
 		rate = math.Max(rate, d.FP8)
 	}
 	if precision == plan.PrecisionFP4 {
-		rate = math.Max(rate, d.FP4)
+		rate = math.Max(rate, d.FP4*par.fp4)
 	}
 	return rate * 1e12
 }
@@ -287,7 +292,7 @@ func (st *Step) base(decodes, prefillTokens int, prefillAttention int64, prefill
 	}
 	sampled := float64(decodes + prefillSeqs)
 	p.product(sampled*part*st.headToken, st.headAll, st.hide)
-	p.Memory += t * st.wideToken
+	p.Memory += float64(t * st.wideToken)
 	if prefillAttention > 0 {
 		pairs := float64(prefillAttention)
 		p.Compute += float64(pairs * part * st.pairFull)
@@ -386,7 +391,7 @@ func (l Line) Sum(first, grow int64, k int) float64 {
 
 // arithmetic is the sum of n terms of an arithmetic progression.
 func arithmetic(first, grow, n int64) float64 {
-	return float64(n)*float64(first) + float64(grow)*float64(n*(n-1)/2)
+	return float64(n*first) + float64(float64(grow)*float64(n*(n-1)/2))
 }
 
 // Line returns the line for iterations of decodes sequences and prompts as in Seconds.
