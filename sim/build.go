@@ -19,11 +19,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"orrery/sim/engine"
-	"orrery/sim/fleet"
 	"orrery/sim/journal"
 	"orrery/sim/kube"
 	"orrery/sim/kwok"
-	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/hpa"
 	"orrery/sim/policy/kubescheduler"
@@ -102,66 +100,6 @@ func (c *cluster) podReleased(pod *corev1.Pod, node string) {
 	c.touch()
 }
 
-// Nodes returns the Node objects of a plan, ready for a KWOK cluster, in the plan's order.
-func Nodes(p *plan.Plan) []*corev1.Node {
-	out := make([]*corev1.Node, 0, len(p.Nodes))
-	for _, n := range p.Nodes {
-		pool := p.Pools[n.Pool]
-		params := kwok.NodeParams{Name: n.Name, Pool: pool.Name, GPUModel: pool.GPUModel, GPUs: pool.GPUsPerNode,
-			Resource: pool.Resource, Replicas: pool.SlotsPerGPU, CPUMilli: pool.CPUMilli, MemoryMiB: pool.MemoryMiB,
-			MemoryMiBPerGPU: pool.MemoryMiBPerGPU, MaxPods: pool.MaxPods, Labels: nodeLabels(pool, n)}
-		if pool.Slots != nil {
-			params.Devices, params.MemoryMiBPerGPU = pool.Offers(), 0 // the labels say what an instance has
-		}
-		for _, t := range pool.Taints {
-			params.Taints = append(params.Taints, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
-		}
-		if pool.Driver == plan.DriverDRA {
-			params.GPUs, params.Devices = 0, nil // the status of the node does not know them
-		}
-		out = append(out, kwok.BuildNode(params))
-	}
-	return out
-}
-
-// ExportNodes returns the plan's nodes as YAML documents that `kubectl apply` to a KWOK cluster takes.
-func ExportNodes(p *plan.Plan) ([]byte, error) { return kwok.ExportYAML(Nodes(p)) }
-
-func (c *cluster) buildNodes() error {
-	for i, obj := range Nodes(c.plan) {
-		pool := c.plan.Pools[c.plan.Nodes[i].Pool]
-		resource := pool.Resource
-		if pool.Driver == plan.DriverDRA {
-			resource = "" // only claims give its devices
-		}
-		n, err := fleet.MakeNode(fleet.MakeNodeParams{Name: obj.Name, Pool: pool.Name, Model: pool.GPUModel,
-			Resource: resource, GPUs: pool.GPUsPerNode, Replicas: pool.SlotsPerGPU, Slots: fleetSlots(pool.Slots),
-			Most: pool.Most})
-		if err != nil {
-			return err
-		}
-		if err := c.fleet.Add(n); err != nil {
-			return err
-		}
-		if _, err := c.store.Create(obj); err != nil {
-			return fmt.Errorf("creating node %s: %w", obj.Name, err)
-		}
-		if err := c.publish(i, pool); err != nil {
-			return err
-		}
-		c.record(c.nodeRecord(c.plan.Nodes[i], &pool, journal.NodeUp))
-		if pool.Slots != nil {
-			c.record(partition(n))
-		}
-	}
-	return nil
-}
-
-// nodeRecord is the journal's record of a node's state.
-func (c *cluster) nodeRecord(n plan.Node, pool *plan.Pool, state string) journal.Node {
-	return journal.Node{Node: n.Name, Pool: pool.Name, State: state, GPUs: pool.GPUsPerNode, Domains: n.Domains}
-}
-
 // buildManifests creates the user's objects, and the namespaces they live in.
 func (c *cluster) buildManifests() error {
 	budgets := false
@@ -207,6 +145,7 @@ func (c *cluster) buildScheduler() error {
 		Seed:    c.streams.Int63("kube-scheduler/math-rand"),
 		Claims:  c.claimController != nil,
 		Rank:    c.rank,
+		Empty:   func() bool { return len(c.pools) == 0 },
 		Plugins: plugins.Registry(c.plan.Seed),
 
 		ExactUpstream: c.p.ExactUpstream,

@@ -39,6 +39,8 @@ type cluster struct {
 	streams   *rng.Source
 	store     *kube.Store
 	fleet     *fleet.Fleet
+	pools     map[string]*plan.Pool // by name of the nodes that exist
+	cloud     *clouds
 	kubelet   *kwok.Controller
 	scheduler *kubescheduler.Scheduler
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
@@ -120,7 +122,7 @@ func (c *cluster) build() error {
 		Schemes: []*runtime.Scheme{dra.Scheme()}}); err != nil {
 		return err
 	}
-	c.fleet = fleet.New(policy(c.plan))
+	c.fleet = fleet.New(c.policy())
 	pace, err := newPace(c)
 	if err != nil {
 		return err

@@ -23,9 +23,9 @@ type drivers struct {
 	byPool map[string]*kwok.Driver
 }
 
-// driverNode returns node i of the plan as its driver sees it.
-func (c *cluster) driverNode(i int, pool plan.Pool) dra.Node {
-	n := dra.Node{Name: c.plan.Nodes[i].Name, Driver: pool.DRA.Device, Product: pool.DRA.Product,
+// driverNode returns a node as its driver sees it.
+func (c *cluster) driverNode(own plan.Node, pool *plan.Pool) dra.Node {
+	n := dra.Node{Name: own.Name, Driver: pool.DRA.Device, Product: pool.DRA.Product,
 		Architecture: pool.DRA.Architecture, ComputeCapability: pool.DRA.ComputeCapability,
 		MemoryMiB: pool.MemoryMiBPerGPU, Dynamic: pool.DRA.DynamicMIG}
 	if node, ok := c.fleet.Node(n.Name); ok {
@@ -35,10 +35,10 @@ func (c *cluster) driverNode(i int, pool plan.Pool) dra.Node {
 	}
 	n.MIG, _ = mig.Lookup(pool.GPUModel)
 	if pool.Slots != nil {
-		n.Layouts = layouts(pool)
+		n.Layouts = layouts(*pool)
 	}
 	if n.Driver == dra.NVIDIA {
-		n.Clique = nodeLabels(pool, c.plan.Nodes[i])[cliqueLabel]
+		n.Clique = nodeLabels(*pool, own)[cliqueLabel]
 	}
 	return n
 }
@@ -61,12 +61,12 @@ func layouts(pool plan.Pool) [][]mig.Instance {
 	return out
 }
 
-// publish lets the drivers of node i offer its devices.
-func (c *cluster) publish(i int, pool plan.Pool) error {
+// publish lets the drivers of a node offer its devices.
+func (c *cluster) publish(own plan.Node, pool *plan.Pool) error {
 	if pool.Driver != plan.DriverDRA || pool.GPUsPerNode == 0 {
 		return nil
 	}
-	n := c.driverNode(i, pool)
+	n := c.driverNode(own, pool)
 	d := c.drivers.byPool[pool.Name]
 	if d == nil {
 		d = &kwok.Driver{Devices: dra.Devices(n), Timing: pool.DRA}

@@ -1,9 +1,36 @@
 package sim
 
-import "orrery/sim/kube"
+import (
+	"orrery/sim/engine"
+	"orrery/sim/kube"
+	"orrery/sim/policy/cloud"
+	"orrery/sim/units"
+)
 
 // Watch has fn see every write of the API of a run.
 func (p Params) Watch(fn func(kube.Commit)) Params {
 	p.watch = fn
+	return p
+}
+
+// Hands are what a test can do in a run that is about to begin.
+type Hands struct {
+	Engine *engine.Engine
+	Store  *kube.Store
+	c      *cluster
+}
+
+// Cloud returns the cloud as one kind of autoscaler sees it.
+func (h Hands) Cloud(by string) cloud.Cloud { return h.c.cloud.of(by) }
+
+// OnInterrupt has fn told of spot interruptions.
+func (h Hands) OnInterrupt(fn func(cloud.Machine, units.Duration)) { h.c.cloud.onInterrupt(fn) }
+
+// Check returns what is wrong with the fleet's books.
+func (h Hands) Check() error { return h.c.fleet.Check() }
+
+// Built has fn called before time begins.
+func (p Params) Built(fn func(Hands)) Params {
+	p.built = func(c *cluster) { fn(Hands{c.engine, c.store, c}) }
 	return p
 }

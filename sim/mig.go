@@ -70,19 +70,14 @@ func partition(n fleet.Node) journal.Partition {
 
 // policy is how the device plugins of the plan pick devices: where some GPUs of a node are wired to some others only,
 // by that; else the lowest free indices, which on a switch are as good as any.
-func policy(p *plan.Plan) fleet.Policy {
-	wired := map[string]*plan.Pool{}
-	for _, n := range p.Nodes {
-		if l := p.Pools[n.Pool].Links; l.Mesh != "" || l.Kind == plan.LinkBridge {
-			wired[n.Name] = &p.Pools[n.Pool]
-		}
-	}
-	if len(wired) == 0 {
+func (c *cluster) policy() fleet.Policy {
+	wired := func(p plan.Pool) bool { return p.Links.Mesh != "" || p.Links.Kind == plan.LinkBridge }
+	if !slices.ContainsFunc(c.plan.Pools, wired) {
 		return nil
 	}
 	return fleet.Aligned{Prefer: func(node string, free []int, count int) []int {
-		pool := wired[node]
-		if pool == nil {
+		pool := c.pools[node]
+		if pool == nil || !wired(*pool) {
 			return nil
 		}
 		return topology.Pref(pool.Links, pool.GPUsPerNode, free, count)
@@ -113,6 +108,9 @@ func (c *cluster) buildMIG() {
 
 // ask changes the label that tells the node's MIG manager what to do.
 func (m *migManager) ask(node int, r *plan.Repartition) {
+	if m.gone(node) {
+		return
+	}
 	if m.busy[node] {
 		m.next[node] = append(m.next[node], r)
 		return
@@ -130,6 +128,16 @@ func (m *migManager) ask(node int, r *plan.Repartition) {
 	m.drain(node, r)
 }
 
+// gone reports whether the node has left the cluster, and forgets what was to be done there.
+func (m *migManager) gone(node int) bool {
+	if m.c.pools[m.c.plan.Nodes[node].Name] != nil {
+		return false
+	}
+	delete(m.busy, node)
+	delete(m.next, node)
+	return true
+}
+
 // done ends a node's change and begins the next.
 func (m *migManager) done(node int) {
 	m.busy[node] = false
@@ -142,6 +150,9 @@ func (m *migManager) done(node int) {
 // drain evicts what runs on the node until nothing is left.
 func (m *migManager) drain(node int, r *plan.Repartition) {
 	c, name := m.c, m.c.plan.Nodes[node].Name
+	if m.gone(node) {
+		return
+	}
 	pods, err := c.store.List(podsResource, "", nil, fields.OneTermEqualSelector("spec.nodeName", name))
 	if err != nil {
 		c.fail(fmt.Errorf("draining node %s: %w", name, err))
@@ -184,6 +195,9 @@ func (m *migManager) begin(node int, r *plan.Repartition) {
 	}
 	m.state(node, journal.NodeDown)
 	c.engine.After(r.Apply, engine.PhaseRelease, "repartitioned "+name, func() {
+		if m.gone(node) {
+			return
+		}
 		err := c.fleet.Divide(name, slots)
 		if errors.Is(err, fleet.ErrNodeInUse) { // a pod that was given devices by somebody else meanwhile
 			m.state(node, journal.NodeUp)
@@ -221,6 +235,9 @@ func (m *migManager) division(node int, r *plan.Repartition) (slots map[int][]fl
 // up starts the node's device plugin again.
 func (m *migManager) up(node int, r *plan.Repartition, state string) {
 	name := m.c.plan.Nodes[node].Name
+	if m.gone(node) {
+		return
+	}
 	if err := m.c.fleet.SetDown(name, false); err != nil {
 		m.c.fail(err)
 		return

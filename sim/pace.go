@@ -21,7 +21,6 @@ type pace struct {
 	c     *cluster
 	graph *topology.Graph
 	model *training.Network
-	pools []*plan.Pool // by the plan's node
 
 	network contention.Network
 	writes  contention.LinkID         // of checkpoints to the storage
@@ -55,9 +54,6 @@ func newPace(c *cluster) (*pace, error) {
 	}
 	p := &pace{c: c, graph: graph, links: map[int]contention.LinkID{}, teams: map[*workload.Team]*paced{},
 		flows: map[*contention.Flow]*paced{}, shares: shares{map[partKey]*part{}}}
-	for _, n := range c.plan.Nodes {
-		p.pools = append(p.pools, &c.plan.Pools[n.Pool])
-	}
 	p.model = training.NewNetwork(graph, c.plan.Storage)
 	if st := c.plan.Storage; st != nil && st.WriteGBs > 0 {
 		p.writes = p.network.AddLink(st.WriteGBs)
@@ -118,13 +114,13 @@ func (p *pace) share(m *paced) (changed []*client) {
 	c := &client{team: m}
 	for _, pod := range m.team.Pods {
 		node, slots, ok := p.c.fleet.Holding(pod.Key())
-		id, known := p.graph.Node(node)
-		if !ok || !known || !shared(p.pools[id]) {
+		pool := p.c.pools[node]
+		if !ok || pool == nil || !shared(pool) {
 			continue
 		}
 		for _, s := range slots {
-			if divided(p.pools[id], s) {
-				p.shares.add(c, pod.Key(), node, p.pools[id], s)
+			if divided(pool, s) {
+				p.shares.add(c, pod.Key(), node, pool, s)
 			}
 		}
 		c.demand = max(c.demand, int64(cmp.Or(pod.Spec.Demand, units.GPU))*(workload.FullSpeed/int64(units.GPU)))
@@ -202,19 +198,25 @@ func millionths(f float64) int64 {
 	return max(1, int64(math.Round(f*workload.FullSpeed)))
 }
 
-// placement returns where the team's GPUs are, in the order of its pods, and its distinct nodes.
+// placement returns where the team's GPUs are, in the order of its pods, and its distinct nodes. It is nothing when one
+// of the nodes has come since the beginning: where it stands is not known.
 func (p *pace) placement(team *workload.Team) (place []training.Node, nodes []int) {
 	for _, pod := range team.Pods {
 		name, slots, ok := p.c.fleet.Holding(pod.Key())
 		id, known := p.graph.Node(name)
-		if !ok || !known || p.pools[id].Accelerator == nil {
+		if ok && !known {
+			p.c.upstream.add("unplaced-node", "teams that train on nodes which were not there at the beginning go at full "+
+				"speed: where such a node stands is not known; the first: "+pod.Job.Name)
+			return nil, nil
+		}
+		if !ok || p.c.pools[name] == nil || p.c.pools[name].Accelerator == nil {
 			continue
 		}
 		gpus := make([]int, len(slots))
 		for i, s := range slots {
 			gpus[i] = s.Index
 		}
-		place = append(place, p.model.Node(id, p.pools[id].Accelerator, gpus))
+		place = append(place, p.model.Node(id, p.c.pools[name].Accelerator, gpus))
 	}
 	return place, p.nodes(team)
 }

@@ -145,6 +145,9 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 		delete(c.terminating, key)
 	case k.Sub == "binding":
 		c.record(journal.PodBind{Pod: key, Node: pod.Spec.NodeName})
+		if c.orphaned(pod) {
+			c.engine.After(0, engine.PhaseRelease, "collect "+key, func() { c.check(c.collect(pod)) })
+		}
 		c.scheduler.Bound()
 		if p != nil {
 			c.jobs.PodBound(p)

@@ -39,6 +39,7 @@ type Params struct {
 	watch func(kube.Commit) // sees every write of the API; tests only
 	// metrics are the metrics APIs, instead of those of the run; tests only.
 	metrics func(now func() time.Time) hpa.Metrics
+	built   func(*cluster) // before time begins; tests only
 }
 
 // Progress is what a progress bar shows.
@@ -144,6 +145,9 @@ func Run(p Params) (Outcome, error) {
 		defer c.close()
 		if err := c.build(); err != nil {
 			return err
+		}
+		if p.built != nil {
+			p.built(c)
 		}
 		if err := c.play(); err != nil {
 			return err

@@ -238,7 +238,7 @@ func (f *Fold) preempt(b journal.Preempt) error {
 
 func (f *Fold) bind(p *pod, b journal.PodBind) error {
 	n := f.nodes[b.Node]
-	if n == nil || n.state == journal.NodeRemoved {
+	if n == nil { // one that was removed may still be named: the binding was under way
 		return fmt.Errorf("pod %s is bound to node %s, which does not exist", p.name, b.Node)
 	}
 	if !p.pending {

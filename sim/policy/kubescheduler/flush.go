@@ -73,13 +73,13 @@ func (s *Scheduler) flushBackoff() {
 	if !s.everyWindow {
 		at = s.backoffs.due(e.Now(), e.Clock().Add(-units.Duration(e.Now())))
 	}
-	idle := s.groups.idle(at)
+	idle := s.idle(at)
 	if s.flush.Pending() {
 		if at >= s.flush.At() && (idle || !s.flushIdle) {
 			return
 		}
 		at = min(at, s.flush.At())
-		idle = s.groups.idle(at)
+		idle = s.idle(at)
 		e.Cancel(s.flush)
 	}
 	schedule := e.At
@@ -87,4 +87,10 @@ func (s *Scheduler) flushBackoff() {
 		schedule = e.Background
 	}
 	s.flush, s.flushIdle = schedule(at, engine.PhaseObserve, "back-off flush", func() { s.clock.tick() }), idle
+}
+
+// idle reports whether what backs off has been tried since the last change that could help it. Pods back off for ever
+// where there are no nodes: upstream takes that for an error, and tries again whatever happens.
+func (s *Scheduler) idle(at units.Time) bool {
+	return s.groups.idle(at) || s.p.Empty != nil && s.p.Empty() && at.Sub(s.touched) > linger
 }

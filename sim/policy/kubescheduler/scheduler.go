@@ -60,6 +60,8 @@ type Params struct {
 	Plugins   frameworkruntime.Registry
 	// Claims says that pods may have resource claims: see redraw.
 	Claims bool
+	// Empty reports whether there are no nodes; nil = there always are some.
+	Empty func() bool
 	// ExactUpstream leaves upstream's scheduling cycle as it is: every attempt looks at every node again. What comes
 	// out is the same, only later; it is there to be compared with.
 	ExactUpstream bool
