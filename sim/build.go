@@ -70,6 +70,7 @@ func (c *cluster) podStarted(pod *corev1.Pod) {
 // podEnded tells the workload how its containers ended: by the work's own doing (no reason), or by something else.
 func (c *cluster) podEnded(pod *corev1.Pod, phase, reason string) {
 	key := podKey(pod)
+	c.starts.cancel(key)
 	c.record(journal.PodEnd{Pod: key, Phase: phase, Reason: reason})
 	p := c.jobs.Lookup(key)
 	if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodRunning && (p == nil || !p.Managed()) {

@@ -10,6 +10,7 @@ import (
 	"orrery/sim/model/contention"
 	"orrery/sim/model/serving"
 	"orrery/sim/model/sharing"
+	"orrery/sim/model/startup"
 	"orrery/sim/model/storage"
 	"orrery/sim/model/training"
 	"orrery/sim/plan"
@@ -25,6 +26,9 @@ func modelCards(p *plan.Plan) []result.Model {
 		if p.Storage != nil {
 			cards = append(cards, storage.Card())
 		}
+	}
+	if len(p.Services) > 0 || slices.ContainsFunc(p.Pools, func(o plan.Pool) bool { return o.Elastic != nil }) {
+		cards = append(cards, startup.Card())
 	}
 	if slices.ContainsFunc(p.Pools, func(o plan.Pool) bool { return shared(&o) }) {
 		cards = append(cards, sharing.Card())

@@ -41,6 +41,7 @@ type cluster struct {
 	fleet     *fleet.Fleet
 	pools     map[string]*plan.Pool // by name of the nodes that exist
 	cloud     *clouds
+	starts    *starts
 	kubelet   *kwok.Controller
 	scheduler *kubescheduler.Scheduler
 	budgets   *disruption.Controller // nil without PodDisruptionBudgets
@@ -134,6 +135,7 @@ func (c *cluster) build() error {
 	}
 	c.jobs = workload.New(params)
 	c.buildKubelet()
+	c.starts = newStarts(c)
 	if err := c.buildNodes(); err != nil {
 		return err
 	}

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	corev1 "k8s.io/api/core/v1"
+
 	"orrery/sim/engine"
 	"orrery/sim/kube"
+	"orrery/sim/plan"
 	"orrery/sim/policy/cloud"
 	"orrery/sim/units"
 )
@@ -25,6 +28,11 @@ func (h Hands) Cloud(by string) cloud.Cloud { return h.c.cloud.of(by) }
 
 // OnInterrupt has fn told of spot interruptions.
 func (h Hands) OnInterrupt(fn func(cloud.Machine, units.Duration)) { h.c.cloud.onInterrupt(fn) }
+
+// Start takes a pod that has just been bound through a cold start.
+func (h Hands) Start(pod *corev1.Pod, spec plan.ReplicaStart, ready func()) {
+	h.c.beginStart(pod, spec, ready)
+}
 
 // Check returns what is wrong with the fleet's books.
 func (h Hands) Check() error { return h.c.fleet.Check() }

@@ -177,6 +177,7 @@ func (c *cluster) removeNode(name string) error {
 		}
 	}
 	delete(c.pools, name)
+	c.starts.forget(name)
 	if err := c.fleet.Remove(name); err != nil {
 		return err
 	}

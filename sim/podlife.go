@@ -135,6 +135,7 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 		c.recordCreate(key, pod, p)
 		c.touch()
 	case k.Verb == kube.VerbDelete:
+		c.starts.cancel(key)
 		c.record(journal.PodDelete{Pod: key})
 		c.touch()
 		if p != nil {
@@ -154,6 +155,7 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 		}
 	case pod.DeletionTimestamp != nil && old.DeletionTimestamp == nil:
 		c.terminating[key] = true
+		c.starts.cancel(key)
 		reason := c.whyDeleted(key, pod)
 		grace := units.Duration(0)
 		if s := pod.DeletionGracePeriodSeconds; s != nil {

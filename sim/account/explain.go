@@ -68,6 +68,7 @@ type PodStory struct {
 	Bound    *units.Time       `json:"bound_ns,omitempty"`
 	Slots    []journal.Slot    `json:"slots,omitempty"`
 	Started  *units.Time       `json:"started_ns,omitempty"`
+	Stages   []StageStory      `json:"stages,omitempty"` // of its start
 	Stopping *TerminationStory `json:"terminating,omitempty"`
 	Ended    *units.Time       `json:"ended_ns,omitempty"`
 	Phase    string            `json:"phase,omitempty"`
@@ -261,6 +262,10 @@ func (e *explainer) podRecord(at units.Time, b journal.Body) {
 	case journal.PodStart:
 		if p := e.story(b.Pod); p != nil {
 			p.Started = &at
+		}
+	case journal.PodStage:
+		if p := e.story(b.Pod); p != nil {
+			p.Stages = append(p.Stages, StageStory{at, b.Stage, b.Took, b.Detail})
 		}
 	case journal.PodTerminate:
 		if p := e.story(b.Pod); p != nil {

@@ -149,6 +149,9 @@ func (p *PodStory) events() []event {
 		}
 	}
 	at(p.Started, "containers run")
+	for _, s := range p.Stages {
+		out = append(out, event{s.At, s.text()})
+	}
 	for _, v := range p.Evicted {
 		out = append(out, event{v.At, "chosen as a victim by pod " + v.By})
 	}

@@ -142,9 +142,10 @@ func (c *Controller) prepare(o *object, pod *corev1.Pod, got claimed) {
 	}
 }
 
-// held reports whether the object is a pod whose containers cannot start yet because its devices are not prepared.
+// held reports whether the object is a pod whose containers cannot start yet: its devices are not prepared, or it is on
+// hold.
 func (c *Controller) held(o *object) bool {
-	if o.pod == nil || o.pod.heldUntil <= c.p.Clock.Now() {
+	if o.pod == nil || o.pod.heldUntil <= c.p.Clock.Now() && !c.holds[o.key] {
 		return false
 	}
 	return o.obj.(*corev1.Pod).DeletionTimestamp == nil

@@ -84,6 +84,7 @@ type Controller struct {
 	waiting map[string][]*object // pods bound to nodes that do not exist yet, by node name
 	// unclaimed are pods bound to nodes with claims that are not theirs yet; nobody but a user can bind such a pod.
 	unclaimed map[*object]bool
+	holds     map[objectKey]bool // pods whose start is not left to stages
 	addr      addresses
 	render    *renderer
 	playing   string // name of the object whose stage is being played
@@ -123,7 +124,7 @@ type pending struct {
 // New returns a controller that knows no objects yet.
 func New(p Params) *Controller {
 	c := &Controller{p: p, objects: map[objectKey]*object{}, nodes: map[string]*nodeState{},
-		waiting: map[string][]*object{}, unclaimed: map[*object]bool{}, addr: newAddresses()}
+		waiting: map[string][]*object{}, unclaimed: map[*object]bool{}, holds: map[objectKey]bool{}, addr: newAddresses()}
 	c.render = newRenderer(c.funcs())
 	return c
 }
@@ -191,6 +192,7 @@ func (c *Controller) forget(o *object) {
 	c.drop(o)
 	delete(c.objects, o.key)
 	delete(c.unclaimed, o)
+	delete(c.holds, o.key)
 }
 
 // drop withdraws the pending stage.

@@ -207,22 +207,21 @@ func (c *Controller) stampTime() metav1.Time { return metav1.NewTime(c.now().Tru
 
 func playReady(c *Controller, v *view) error {
 	p := *pod(v)
+	c.run(&p, true)
+	_, err := c.p.API.Update(&p, "status")
+	return err
+}
+
+// run sets the status of a pod whose containers run, ready or not.
+func (c *Controller) run(p *corev1.Pod, ready bool) {
 	now := c.stampTime()
 	st := &p.Status
-	conds := make([]corev1.PodCondition, 0, 3+len(p.Spec.ReadinessGates))
-	for _, t := range []corev1.PodConditionType{corev1.PodInitialized, corev1.PodReady, corev1.ContainersReady} {
-		conds = append(conds, corev1.PodCondition{Type: t, Status: corev1.ConditionTrue, LastTransitionTime: now})
-	}
-	for _, g := range p.Spec.ReadinessGates {
-		conds = append(conds, corev1.PodCondition{Type: g.ConditionType, Status: corev1.ConditionTrue,
-			LastTransitionTime: now})
-	}
-	st.Conditions = mergeConditions(st.Conditions, conds...)
+	st.Conditions = mergeConditions(st.Conditions, readiness(p, ready, now)...)
 	yes := true
 	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}
 	st.ContainerStatuses = make([]corev1.ContainerStatus, len(p.Spec.Containers))
 	for i, x := range p.Spec.Containers {
-		st.ContainerStatuses[i] = corev1.ContainerStatus{Name: x.Name, Image: x.Image, Ready: true, Started: &yes,
+		st.ContainerStatuses[i] = corev1.ContainerStatus{Name: x.Name, Image: x.Image, Ready: ready, Started: &yes,
 			State: running}
 	}
 	st.InitContainerStatuses = nil
@@ -235,11 +234,27 @@ func playReady(c *Controller, v *view) error {
 		}
 		st.InitContainerStatuses = append(st.InitContainerStatuses, s)
 	}
-	c.setIPs(&p)
+	c.setIPs(p)
 	st.Phase = corev1.PodRunning
 	st.StartTime = &now
-	_, err := c.p.API.Update(&p, "status")
-	return err
+}
+
+// readiness are the conditions of a pod whose containers run. Readiness gates follow the readiness of the containers.
+func readiness(p *corev1.Pod, ready bool, now metav1.Time) []corev1.PodCondition {
+	status, reason := corev1.ConditionTrue, ""
+	if !ready {
+		status, reason = corev1.ConditionFalse, "ContainersNotReady"
+	}
+	conds := make([]corev1.PodCondition, 0, 3+len(p.Spec.ReadinessGates))
+	conds = append(conds, corev1.PodCondition{Type: corev1.PodInitialized, Status: corev1.ConditionTrue,
+		LastTransitionTime: now})
+	for _, t := range []corev1.PodConditionType{corev1.PodReady, corev1.ContainersReady} {
+		conds = append(conds, corev1.PodCondition{Type: t, Status: status, Reason: reason, LastTransitionTime: now})
+	}
+	for _, g := range p.Spec.ReadinessGates {
+		conds = append(conds, corev1.PodCondition{Type: g.ConditionType, Status: status, LastTransitionTime: now})
+	}
+	return conds
 }
 
 // setIPs sets the addresses of the pod and of its node.
