@@ -91,17 +91,18 @@ type series struct {
 	id     int
 	name   string
 	labels []Label
+	hidden bool
 }
 
 // describer lists the series of a replica or a router, in the order in which they are scraped.
 type describer struct {
-	next *int
-	out  []series
+	p   *Plane
+	out []series
 }
 
 func (d *describer) add(name string, labels ...Label) {
-	*d.next++
-	d.out = append(d.out, series{*d.next, name, labels})
+	d.p.series++
+	d.out = append(d.out, series{d.p.series, name, labels, d.p.p.Exposed != nil && !d.p.p.Exposed(name)})
 }
 
 func (d *describer) histogram(name string, bounds []float64, labels ...Label) {
@@ -124,7 +125,7 @@ func bound(b float64) string {
 
 // describe lists the series of a replica, in the order of Plane.scrapeReplica.
 func (r *replica) describe() []series {
-	d := describer{next: &r.p.series}
+	d := describer{p: r.p}
 	e := &r.Spec.Engine
 	if e.Preset == plan.EngineBatch {
 		m := []Label{{"model", r.svc.plan.Name}, {"version", "1"}}
@@ -171,7 +172,7 @@ func (r *replica) describe() []series {
 // the endpoint picker (kubernetes-sigs/gateway-api-inference-extension, pkg/epp/metrics/metrics.go at 04a97e6; the
 // queue of its flow control, inference_extension_flow_control_queue_size, came later).
 func (s *service) describe() []series {
-	d := describer{next: &s.p.series}
+	d := describer{p: s.p}
 	name := modelName(s.plan)
 	m := []Label{{"model_name", name}, {"target_model_name", name}}
 	d.add("inference_objective_request_total", m...)

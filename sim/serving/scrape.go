@@ -34,6 +34,9 @@ func (c *scraper) begin(service, replica string, of []series) {
 func (c *scraper) put(v float64) {
 	s := &c.series[c.i]
 	c.i++
+	if s.hidden {
+		return
+	}
 	c.sample.Series, c.sample.Name, c.sample.Labels, c.sample.Value = s.id, s.name, s.labels, v
 	c.take(c.sample)
 }

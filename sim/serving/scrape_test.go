@@ -1,0 +1,110 @@
+package serving
+
+import (
+	"strings"
+	"testing"
+
+	model "orrery/sim/model/serving"
+	"orrery/sim/plan"
+)
+
+// TestScrape checks names and values, that a series keeps its number, and that nothing is allocated.
+func TestScrape(t *testing.T) {
+	s := chat("chat")
+	s.Router.MaxInFlight = 2
+	rs := []plan.Request{{ID: 1, At: 0, Input: 100, Output: 91}, {ID: 2, At: 0, Input: 100, Output: 91},
+		{ID: 3, At: 0, Input: 100, Output: 91}}
+	batch := chat("batch")
+	batch.Requests = -1
+	g := newRig(t, []plan.Service{s, batch}, &given{requests: rs})
+	g.ready(0, 0, "a", 1)
+	g.ok(g.ReplicaReady(0, Endpoint{Service: 1, Name: "b", Spec: model.Spec{Role: plan.RoleBoth,
+		Engine: plan.Engine{Preset: plan.EngineBatch, Batch: &plan.BatchModel{MemoryGiB: 2}}}}))
+	ids := map[int]string{}
+	values := map[string]float64{}
+	scrape := func() {
+		g.ok(g.Scrape(g.Now(), func(x Sample) {
+			key := x.Replica + " " + x.Name
+			for _, l := range x.Labels {
+				key += " " + l.Name + "=" + l.Value
+			}
+			if was, ok := ids[x.Series]; ok && was != key {
+				t.Fatalf("series %d is %s and %s", x.Series, was, key)
+			}
+			ids[x.Series] = key
+			values[key] = x.Value
+		}))
+	}
+	scrape()
+	g.ok(g.Advance(ms(150)))
+	scrape()
+	series := len(ids)
+	for key, want := range map[string]float64{
+		"a vllm:num_requests_running model_name=chat engine=0":                       1,
+		"a vllm:num_requests_waiting model_name=chat engine=0":                       1,
+		"a vllm:prompt_tokens_total model_name=chat engine=0":                        200,
+		"a vllm:request_success_total model_name=chat engine=0 finished_reason=stop": 1,
+		"a vllm:time_to_first_token_seconds_bucket model_name=chat engine=0 le=0.01": 1,
+		"a vllm:time_to_first_token_seconds_bucket model_name=chat engine=0 le=0.25": 2,
+		"a vllm:time_to_first_token_seconds_bucket model_name=chat engine=0 le=+Inf": 2,
+		"a vllm:time_to_first_token_seconds_sum model_name=chat engine=0":            0.12,
+		"a vllm:inter_token_latency_seconds_count model_name=chat engine=0":          90,
+		"a vllm:e2e_request_latency_seconds_bucket model_name=chat engine=0 le=0.3":  1,
+		"a DCGM_FI_DEV_GPU_UTIL modelName=":                                          100,
+		"b nv_inference_request_success model=batch version=1":                       0,
+		"b DCGM_FI_DEV_FB_USED modelName=":                                           2048,
+		" inference_objective_request_total model_name=chat target_model_name=chat":  3,
+		" inference_pool_ready_pods name=chat":                                       1,
+	} {
+		if got, ok := values[key]; !ok || got != want {
+			t.Errorf("%s is %v (%v), want %v", key, got, ok, want)
+		}
+	}
+	scrape()
+	if len(ids) != series {
+		t.Error("series appear")
+	}
+	n := 0
+	count := func(Sample) { n++ }
+	if a := testing.AllocsPerRun(10, func() { g.ok(g.Scrape(g.Now(), count)) }); a > 0 {
+		t.Errorf("a scrape allocates %v times", a)
+	}
+}
+
+// TestBadInput checks the errors of what cannot be.
+func TestBadInput(t *testing.T) {
+	s := chat("chat")
+	for _, rs := range [][]plan.Request{
+		{{ID: 1, At: 5, Input: 1, Output: 1}, {ID: 2, At: 4, Input: 1, Output: 1}},
+		{{ID: 1, At: 5, Input: 0, Output: 1}},
+		{{ID: 1, At: -5, Input: 1, Output: 1}},
+	} {
+		p, err := New(Params{Services: []plan.Service{s}, Sources: []plan.RequestSource{&given{requests: rs}},
+			Streams: newRig(t, nil).p.Streams})
+		if err == nil {
+			err = p.Advance(100)
+		}
+		if err == nil || !strings.Contains(err.Error(), "service chat") {
+			t.Errorf("%v: %v", rs, err)
+		}
+	}
+	two := []plan.Service{chat("a"), chat("b"), {Name: "c"}}
+	two[0].Before = []plan.Stage{{Name: "x", Service: 9}}
+	_, err := New(Params{Services: two, Sources: []plan.RequestSource{&given{}}, Streams: newRig(t, nil).p.Streams})
+	if err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("%v", err)
+	}
+	g := newRig(t, []plan.Service{s}, &given{})
+	g.ready(10, 0, "a", 1)
+	for what, err := range map[string]error{
+		"back":    g.Advance(5),
+		"unknown": g.ReplicaGone(20, "x", ""),
+		"twice":   g.ReplicaReady(20, Endpoint{Name: "a"}),
+		"service": g.ReplicaReady(20, Endpoint{Name: "b", Service: 4}),
+		"group":   g.ReplicaReady(20, Endpoint{Name: "b", Group: 4}),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+}
