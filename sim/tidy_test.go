@@ -50,7 +50,7 @@ var layers = []layer{
 	{"reports", []string{"reports", "sim/result", "sim/units"}, nil},
 	{"scenarios", []string{"scenarios", "traces", "sim/catalog", "sim/cost", "sim/mig", "sim/model", "sim/plan", "sim/rng",
 		"sim/topology", "sim/units", "sim/journal", "sim/result", "sim/strict"}, nil},
-	{"traces", []string{"traces", "sim/rng", "sim/units", "sim/strict"}, nil},
+	{"traces", []string{"traces", "sim/model/exact", "sim/rng", "sim/units", "sim/strict"}, nil},
 	{"sim/policy", []string{"sim/policy", "sim/kube", "sim/engine", "sim/journal", "sim/plan", "sim/rng", "sim/units"},
 		[]string{kubernetes, sigs}},
 	{"sim/kwok", []string{"sim/kwok", "sim/kube", "sim/fleet", "sim/mig", "sim/engine", "sim/journal", "sim/plan",
