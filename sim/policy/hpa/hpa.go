@@ -11,6 +11,7 @@ package hpa
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -85,10 +86,15 @@ type Controller struct {
 // feature gates are set.
 func Start(p Params) (*Controller, error) {
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), logr.Discard()))
+	pods, err := indexedPods(p.Informers.Core().V1().Pods())
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("building the autoscalers' controller: %w", err)
+	}
 	f := p.Flags
 	hc := podautoscaler.NewHorizontalController(ctx, noEvents{}, p.Scales, p.Autoscalers, p.Mapper,
 		metrics.NewRESTMetricsClient(p.Metrics.Resource, p.Metrics.Custom, p.Metrics.External),
-		p.Informers.Autoscaling().V2().HorizontalPodAutoscalers(), p.Informers.Core().V1().Pods(), f.SyncPeriod,
+		p.Informers.Autoscaling().V2().HorizontalPodAutoscalers(), pods, f.SyncPeriod,
 		f.DownscaleStabilization, f.Tolerance, f.CPUInitialization, f.InitialReadiness)
 	c := &Controller{cancel: cancel, queue: workqueue.With(p.Engine, "hpa sync", workqueue.Options[string]{
 		Limiter: podautoscaler.NewDefaultHPARateLimiter(f.SyncPeriod), BackgroundRetries: true, BackgroundDelays: true})}

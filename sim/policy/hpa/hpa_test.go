@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -184,7 +185,7 @@ func BenchmarkDay(b *testing.B) {
 		text.WriteString(autoscaled(fmt.Sprintf("web%d", i), 12, podsMetric))
 	}
 	for b.Loop() {
-		began := time.Now()
+		began, cpu := time.Now(), cpuTime()
 		syncs := 20 * int(24*time.Hour/(15*time.Second))
 		w := play(b, false, text.String(), 24*time.Hour, func(w *world) {
 			w.load["inflight"] = func(at time.Duration) float64 {
@@ -192,8 +193,18 @@ func BenchmarkDay(b *testing.B) {
 			}
 		})
 		b.ReportMetric(float64(time.Since(began).Microseconds())/float64(syncs), "µs/sync")
+		b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(syncs), "cpu-µs/sync")
 		b.ReportMetric(float64(w.syncs)/float64(syncs), "writes/sync")
 		b.ReportMetric(float64(len(w.scales)), "scales")
 		b.ReportMetric(float64(w.engine.Events())/float64(syncs), "events/sync")
 	}
+}
+
+// cpuTime is the processor time that the process has taken.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,12 +56,14 @@ type world struct {
 	said   []string
 	syncs  int
 	writes hash.Hash
+	mu     sync.Mutex
+	known  map[string][]*corev1.Pod // running pods by selector
 }
 
 // play runs a world until the horizon. setup fills in loads; manifests are created first.
 func play(t testing.TB, free bool, manifests string, horizon time.Duration, setup func(*world)) *world {
 	t.Helper()
-	w := &world{free: free, load: map[string]func(time.Duration) float64{}, writes: sha256.New(),
+	w := &world{free: free, load: map[string]func(time.Duration) float64{}, writes: sha256.New(), known: map[string][]*corev1.Pod{},
 		ready: func(*corev1.Pod) time.Duration { return 20 * time.Second }}
 	setup(w)
 	old := utilruntime.ErrorHandlers
@@ -192,6 +195,11 @@ func (w *world) committed(k kube.Commit) {
 		fmt.Fprintf(w.writes, "%v\n", a.Status.CurrentMetrics)
 	}
 	pod, ok := k.New.(*corev1.Pod)
+	if ok {
+		w.mu.Lock()
+		w.known = map[string][]*corev1.Pod{}
+		w.mu.Unlock()
+	}
 	switch {
 	case !ok:
 	case k.Verb == kube.VerbCreate:
@@ -217,6 +225,13 @@ func (w *world) start1(name string) {
 
 // running are the ready pods that a selector selects.
 func (w *world) running(ls labels.Selector) (out []*corev1.Pod) {
+	key := ls.String()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.known[key]; ok {
+		return known
+	}
+	defer func() { w.known[key] = out }()
 	objs, _ := w.store.List(podsGVR, "default", ls, nil)
 	for _, obj := range objs {
 		pod := obj.(*corev1.Pod)
