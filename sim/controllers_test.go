@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"orrery/sim/journal"
+	"orrery/sim/units"
 )
 
 // deployed is a cluster with pods of all the workload controllers.
@@ -72,5 +74,45 @@ func TestDeployed(t *testing.T) {
 	}
 	if web != 5 || db != 3 {
 		t.Errorf("%d pods of the Deployment started, want 5; %d of the StatefulSet in their order, want 3", web, db)
+	}
+}
+
+// TestDrains: neither pods that stay for ever nor autoscalers and controllers that look again and again keep a run alive
+// that has no horizon, even if some of the pods find no place.
+func TestDrains(t *testing.T) {
+	scenario := strings.Replace(deployed+autoscaler, "horizon: 1h\n", "", 1)
+	for _, replicas := range []string{"replicas: 5", "replicas: 50"} {
+		p := play(t, strings.Replace(strings.Replace(scenario, "replicas: 5", replicas, 1), "maxReplicas: 3",
+			"maxReplicas: 40", 1))
+		last := p.records[len(p.records)-1]
+		if end, ok := last.Body.(journal.End); !ok || end.Reason != journal.EndDrained || last.At > units.Time(time.Hour) {
+			t.Errorf("%s: ends with %+v", replicas, last)
+		}
+	}
+}
+
+// TestPreempted: pods of a Deployment that a job takes the place of are made anew, and wait.
+func TestPreempted(t *testing.T) {
+	p := play(t, strings.NewReplacer("replicas: 5", "replicas: 13", "sizes: [{gpus: 1, weight: 1}]",
+		"sizes: [{gpus: 8, weight: 1}], priorities: [{name: high, share: 100}]").Replace(deployed)+`- name: high.yaml
+  text: "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: high}, value: 1000}"
+`)
+	started, preempted := map[string]int{}, 0
+	for _, r := range p.records {
+		switch b := r.Body.(type) {
+		case journal.PodStart:
+			started[strings.Split(b.Pod, "-")[0]]++
+		case journal.PodTerminate:
+			if strings.HasPrefix(b.Pod, "default/web-") || strings.HasPrefix(b.Pod, "default/db-") {
+				preempted++
+			}
+		case journal.Warn:
+			if strings.HasPrefix(b.Code, "upstream") {
+				t.Error(b)
+			}
+		}
+	}
+	if preempted == 0 || started["default/web"]+started["default/db"] != 16+preempted {
+		t.Errorf("%d pods preempted; started: %v", preempted, started)
 	}
 }

@@ -16,8 +16,8 @@ const labelIndex = "orrery.dev/label"
 // labelKey is the value of a label in the index.
 func labelKey(ns, key, value string) string { return ns + "/" + key + "=" + value }
 
-// pods is a pod informer whose lister finds pods by a label that its selector demands: upstream's looks at all pods of the
-// namespace, twice or three times at every sync.
+// pods is a pod informer whose lister finds pods by a label that its selector demands: upstream's looks at all pods of
+// the namespace, twice or three times at every sync.
 type pods struct {
 	coreinformers.PodInformer
 }
