@@ -133,9 +133,9 @@ func (b *Batch) dispatch() units.Time {
 	case b.meter.waiting == 0 || b.busy == len(b.instances):
 		return Never
 	case b.meter.waiting >= b.model.MaxBatch:
-		return b.meter.now
+		return b.meter.now.RoundUp()
 	}
-	return max(b.queue[b.head].at.Add(b.model.MaxDelay).RoundUp(), b.meter.now)
+	return max(b.queue[b.head].at.Add(b.model.MaxDelay), b.meter.now).RoundUp()
 }
 
 func (b *Batch) pop() *item {

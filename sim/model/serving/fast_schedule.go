@@ -163,10 +163,21 @@ func (f *Fast) formMixed() (preempted bool) {
 	if need > f.cache.unnamed() && f.pinning {
 		f.blocked = false
 	}
-	if need > f.cache.free {
+	switch {
+	case need <= f.cache.free:
+		f.take(need)
+	case f.cache.spare && len(f.cache.named) > 0:
 		preempted = true
 		f.exhausted()
-	} else {
+	default:
+		preempted = true
+		for need > f.cache.free {
+			last := f.running.tail
+			if last.decoding {
+				need -= f.logical(last.offset+f.decoded*f.gain) - f.blocksOf(last)
+			}
+			f.preempt(last, true)
+		}
 		f.take(need)
 	}
 	budget := f.budget - f.batch*(1+f.proposed)
@@ -187,7 +198,8 @@ func (f *Fast) formMixed() (preempted bool) {
 	return preempted
 }
 
-// exhausted gives blocks for the next token to one sequence after the other, and takes the latest ones' away.
+// exhausted gives blocks for the next token to one sequence after the other, and takes the latest ones' away. What is
+// taken first matters where blocks without a name are taken before named ones.
 func (f *Fast) exhausted() {
 	for s := f.running.head; s != nil && s.decoding; s = s.next {
 		need := f.logical(s.offset+f.decoded*f.gain) - f.blocksOf(s)
@@ -231,6 +243,7 @@ func (f *Fast) preempt(s *seq, front bool) {
 	q := s.q
 	if s.decoding {
 		q.Generated = f.generated(s)
+		f.meter.parts += int64(q.Generated-s.from)*f.parts - (f.decoded-s.entered)*f.gain
 	}
 	f.remove(s)
 	s.target = q.Input + q.Generated

@@ -99,6 +99,9 @@ func (r *Reference) chunk(m *member, tokens int) {
 
 // preempt takes a sequence's blocks away. It waits again, and all of its tokens have to be computed again.
 func (r *Reference) preempt(m *member, front bool) {
+	if m.decoding { // what it had of a further token is gone
+		r.meter.parts += int64(m.q.Generated-m.from)*r.parts - m.steps*r.gain
+	}
 	r.remove(m)
 	m.target = m.q.Input + m.q.Generated
 	m.received = false // what came from elsewhere is gone

@@ -47,7 +47,8 @@ type script struct {
 	step     linear
 	kvTokens int64
 	calls    []call
-	prefix   int // tokens
+	prefix   int  // tokens
+	walk     bool // advance to each of the replica's next instants
 }
 
 type call struct {
@@ -124,6 +125,7 @@ type log struct {
 	name map[*Sequence]int
 	text []string
 	last units.Time
+	next units.Time // what the replica said
 }
 
 func (l *log) First(q *Sequence) { l.add("first", q, q.First) }
@@ -132,6 +134,9 @@ func (l *log) Ended(q *Sequence) { l.add("ended", q, q.Ended) }
 func (l *log) add(kind string, q *Sequence, at units.Time) {
 	if at < l.last {
 		l.t.Errorf("event at %d after one at %d", at, l.last)
+	}
+	if at < l.next {
+		l.t.Errorf("event at %d, the next one was to be at %d", at, l.next)
 	}
 	l.last = at
 	text := fmt.Sprintf("%d %s %d: begun %d, %d cached", at, kind, l.name[q], q.Begun, q.Cached)
@@ -146,7 +151,14 @@ func (s *script) play(t testing.TB, r Replica, check func(at units.Time)) (*log,
 	l := &log{t: t, name: map[*Sequence]int{}}
 	var loads []Load
 	var seqs []*Sequence
+	walk := func(to units.Time) {
+		for next := r.Next(); s.walk && next <= to; next = r.Next() {
+			l.next = next
+			r.Advance(next, l)
+		}
+	}
 	for _, c := range s.calls {
+		walk(c.at)
 		switch c.kind {
 		case "submit":
 			q := c.q
@@ -171,6 +183,7 @@ func (s *script) play(t testing.TB, r Replica, check func(at units.Time)) (*log,
 			check(c.at)
 		}
 	}
+	walk(Never - 1)
 	r.Advance(3e18, l)
 	return l, append(loads, r.Load()), seqs
 }
