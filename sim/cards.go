@@ -34,7 +34,7 @@ func modelCards(p *plan.Plan) []result.Model {
 		cards = append(cards, sharing.Card())
 	}
 	if slices.ContainsFunc(p.Services, func(o plan.Service) bool { return o.Engine.Model != nil }) {
-		cards = append(cards, serving.Card())
+		cards = append(cards, serving.Card(), serving.EngineCard())
 	}
 	var out []result.Model
 	for _, c := range cards {

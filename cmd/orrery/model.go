@@ -17,7 +17,7 @@ import (
 
 // modelCards are the models of the simulator that state what they are.
 func modelCards() []card.Card {
-	return append(training.Cards(), contention.Card(), sharing.Card(), serving.Card())
+	return append(training.Cards(), contention.Card(), sharing.Card(), serving.Card(), serving.EngineCard())
 }
 
 func newModel() *cobra.Command {

@@ -390,3 +390,25 @@ func FuzzFast(f *testing.F) {
 		compare(t, &s)
 	})
 }
+
+// TestLoaded compares with the simple simulation that published figures are validated with: requests of one length,
+// all there from the beginning.
+func TestLoaded(t *testing.T) {
+	for name, s := range replicas(t) {
+		s.Engine.Preset, s.Engine.Evict, s.Engine.MaxSequences = plan.EngineVLLM, plan.EvictRecompute, 48
+		step := newTestStep(t, s)
+		const requests, input, output = 300, 700, 150
+		want := newLoaded(step, &s.Engine, 1e6, input, output).saturated(requests)
+		r, err := newFast(&s, step, 1e6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range requests {
+			r.Submit(0, &Sequence{Input: input, Output: output})
+		}
+		r.Advance(1e18, &recycle{})
+		if got := requests * output / r.Load().Busy.Seconds(); math.Abs(got/want-1) > 1e-5 {
+			t.Errorf("%s: %g tokens/s, want %g", name, got, want)
+		}
+	}
+}

@@ -66,8 +66,9 @@ func rulesOf(s *Spec, kvTokens int64) (*rules, error) {
 		return nil, fmt.Errorf("%d sequences and blocks of %d tokens: both are at least 1", r.sequences, r.block)
 	}
 	if least := r.sequences * (1 + r.proposed); r.mixed && r.budget < least || r.budget < 1 {
-		return nil, fmt.Errorf("%d tokens an iteration are too few for %d sequences with %d proposed tokens each; at "+
-			"least %d", r.budget, r.sequences, r.proposed, max(least, 1))
+		return nil, fmt.Errorf("%d tokens an iteration are too few for %d sequences with %d proposed tokens each: take at "+
+			"least %d tokens, or at most %d sequences", r.budget, r.sequences, r.proposed, max(least, 1),
+			max(r.budget/(1+r.proposed), 1))
 	}
 	if e.Evict != plan.EvictNone && e.Evict != plan.EvictRecompute {
 		return nil, fmt.Errorf("evict %q: it is %s or %s", e.Evict, plan.EvictRecompute, plan.EvictNone)
