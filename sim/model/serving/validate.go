@@ -23,6 +23,7 @@ type validationFile struct {
 	Shapes    []lengths `yaml:"shapes" required:"true"`
 	Load      []row     `yaml:"load" required:"true"`
 	Sweep     []row     `yaml:"sweep" required:"true"`
+	System    []row     `yaml:"system" required:"true"`
 	Iteration []row     `yaml:"iteration" required:"true"`
 }
 
@@ -47,9 +48,12 @@ type row struct {
 
 	Rates []float64 `yaml:"rates"` // load, tokens per second
 
-	Input  int     `yaml:"input" min:"0"` // sweep
+	Input  int     `yaml:"input" min:"0"` // sweep, system
 	Output int     `yaml:"output" min:"0"`
 	Points []sweep `yaml:"points"`
+
+	Replicas int     `yaml:"replicas" min:"0"` // system
+	Rate     float64 `yaml:"rate" min:"0"`     // of all replicas, tokens per second
 
 	Batch   int     `yaml:"batch" min:"0"` // iteration
 	Context int     `yaml:"context" min:"0"`
@@ -81,7 +85,7 @@ var validation = sync.OnceValue(func() *validationFile {
 	for _, part := range []struct {
 		name string
 		rows []row
-	}{{"load", f.Load}, {"sweep", f.Sweep}, {"iteration", f.Iteration}} {
+	}{{"load", f.Load}, {"sweep", f.Sweep}, {"system", f.System}, {"iteration", f.Iteration}} {
 		for i := range part.rows {
 			part.rows[i].resolve(d, fmt.Sprintf("%s[%d]", part.name, i), cat)
 		}
@@ -151,6 +155,14 @@ func (r *row) load(par *parameters, input, output int) *loaded {
 // rate is the row's predicted output tokens per second for requests of a shape.
 func (r *row) rate(par *parameters, s lengths) float64 {
 	return r.load(par, s.Input, s.Output).saturated(s.Requests)
+}
+
+// systemRequests are enough that beginning and end of a run do not count.
+const systemRequests = 20000
+
+// system is the row's predicted output tokens per second of all its replicas.
+func (r *row) system(par *parameters) float64 {
+	return float64(r.Replicas) * r.load(par, r.Input, r.Output).saturated(systemRequests)
 }
 
 // single is the row's predicted iteration. It was measured without an engine, in kernels that are less fused.
