@@ -36,6 +36,8 @@ type Content struct {
 	Tables   []Table
 	Notes    []string // footnotes: sample sizes, definitions, what was left out
 	Text     string   // preformatted text, e.g. the scenario
+	// Absent says that the run has nothing that the panel is about: reports leave it out.
+	Absent bool
 }
 
 // Level says how a reader should take a finding.
@@ -208,6 +210,8 @@ const (
 	RoleGPUs       Role = "gpus"
 	RoleTypical    Role = "typical" // a median
 	RoleTail       Role = "tail"    // a high percentile
+	RoleExtreme    Role = "extreme" // the highest percentile
+	RoleTarget     Role = "target"  // what is wanted
 
 	// Causes of fragmentation.
 	RoleNodeKind Role = "cause_node_kind"
@@ -244,11 +248,20 @@ type Chart struct {
 	Value      Axis        // heat map: what the colour means
 }
 
-// Build makes all panels of a run, in the order of Panels.
+// Build makes the panels of a run that have something to be about, in the order of Panels.
 func Build(d *result.Data) []Section {
 	var out []Section
 	for _, p := range Panels() {
-		out = append(out, Section{p, p.Build(d)})
+		if jobsOnly[p.ID] && d.Summary.Jobs.Submitted == 0 && d.Summary.Serving != nil {
+			continue
+		}
+		if c := p.Build(d); !c.Absent {
+			out = append(out, Section{p, c})
+		}
 	}
 	return out
 }
+
+// jobsOnly are the panels that a run of services alone has nothing to say to.
+var jobsOnly = map[string]bool{"queue": true, "waits": true, "sizes": true, "slowdown": true, "gangs": true,
+	"speed": true, "locality": true, "longest": true}

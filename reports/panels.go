@@ -4,6 +4,13 @@ package reports
 func Panels() []Panel {
 	return []Panel{
 		summaryPanel(),
+		servicesPanel(),
+		sloPanel(),
+		loadPanel(),
+		latencyPanel(),
+		servingCostPanel(),
+		scalingPanel(),
+		startsPanel(),
 		gpusPanel(),
 		fragmentationPanel(),
 		queuePanel(),

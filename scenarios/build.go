@@ -68,6 +68,10 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 	}
 	s.planNodes(p)
 	s.planAccelerators(p)
+	s.planAutoscaling(p)
+	if err := s.planServices(p); err != nil {
+		return nil, err
+	}
 	p.Repartitions = s.planRepartitions(p.Nodes)
 	p.Warnings = append(p.Warnings, s.migWarnings()...)
 	for _, path := range sortedKeys(s.Expect) {
@@ -131,7 +135,7 @@ func (s *Scenario) planPool(pool *Pool) plan.Pool {
 	out := plan.Pool{
 		Name: pool.Name, CPUMilli: int64(pool.CPU), MemoryMiB: int64(pool.Memory), MaxPods: int64(pool.MaxPods),
 		GPUModel: pool.GPU, GPUsPerNode: pool.GPUsPerNode, Sharing: pool.Sharing.Strategy, Labels: s.labels(pool),
-		IdleWatts: -1, BusyWatts: -1,
+		IdleWatts: -1, BusyWatts: -1, Elastic: s.planElastic(pool),
 	}
 	for _, t := range pool.Taints {
 		out.Taints = append(out.Taints, plan.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
@@ -167,7 +171,7 @@ func (s *Scenario) planPool(pool *Pool) plan.Pool {
 
 // planPrice is the pool's own price, else the catalogue's.
 func (s *Scenario) planPrice(pool *Pool) plan.Price {
-	own, basis := pool.Price, s.Pricing.Basis
+	own, basis := pool.Price, s.basis(pool)
 	micro := func(usd float64) units.MicroUSD { return units.MicroUSD(usd*1e6 + 0.5) }
 	switch {
 	case own != nil && own.USDPerNodeHour != nil:
@@ -186,6 +190,14 @@ func (s *Scenario) planPrice(pool *Pool) plan.Price {
 	return plan.Price{Source: fmt.Sprintf("the catalogue has no %s price of %s; give the pool one", basis, pool.GPU)}
 }
 
+// basis is how a pool's nodes are paid for: as the whole run's, but machines of a cloud as their capacity type says.
+func (s *Scenario) basis(pool *Pool) string {
+	if e := pool.Elastic; e != nil && e.CapacityType == plan.CapacitySpot {
+		return catalog.Spot
+	}
+	return s.Pricing.Basis
+}
+
 // Book returns the price book of the run: the catalogue's prices and powers of the pools' GPUs, and the pools' own.
 func (s *Scenario) Book() *cost.Book {
 	b := &cost.Book{
@@ -200,6 +212,11 @@ func (s *Scenario) Book() *cost.Book {
 		}
 		if pool.Price != nil {
 			b.Pools[pool.Name] = ownRates(pool.Price, cost.Basis(s.Pricing.Basis))
+		} else if basis := s.basis(pool); basis != s.Pricing.Basis {
+			if price, ok := s.catalog.Price(pool.GPU, basis, s.Pricing.Provider); ok {
+				spot := &Price{USDPerGPUHour: &price.USD.Value, Source: price.Source()}
+				b.Pools[pool.Name] = ownRates(spot, cost.Basis(s.Pricing.Basis))
+			}
 		}
 	}
 	return b

@@ -39,6 +39,7 @@ func (s *Scenario) check() {
 	s.checkFractions()
 	s.checkWorkload()
 	s.checkTraining()
+	s.checkServices()
 	s.checkJobObjects()
 	s.checkSubmit()
 	s.checkProfiles()
@@ -118,6 +119,7 @@ func (s *Scenario) checkPool(path string, pool *Pool) {
 	s.checkLabels(path, pool)
 	s.checkPoolSharing(path, pool)
 	s.checkDRA(path, pool)
+	s.checkElastic(path, pool)
 	s.checkPrice(path+".price", pool)
 }
 
@@ -197,7 +199,11 @@ func (s *Scenario) checkTrace() {
 	case len(given) > 1:
 		p("trace", "trace: %s are given together; keep one (on the command line, replace the block: "+
 			"--set 'trace={%s: …}')", strings.Join(given, " and "), given[0])
-	case len(given) == 0 && s.doc.Has("trace"):
+	case len(given) == 0 && !s.doc.Has("trace") && s.doc.Has("services"):
+		t.Builtin = builtinEmpty
+	case len(given) == 0 && !s.doc.Has("trace"):
+		p("", "trace is missing: there are no jobs and no services; add one of them")
+	case len(given) == 0:
 		p("trace", "trace: no jobs are given; add one of file, generate and builtin, or --set trace.file=<path>")
 	}
 	if s.doc.Has("trace.file") && t.File == "" {

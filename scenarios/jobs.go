@@ -88,11 +88,16 @@ func (s *Scenario) mapper(src traces.Source) *jobs {
 	} else if j.base == "" {
 		j.base = "nvidia.com/gpu" // no pool has GPUs: the jobs wait, and say for what
 	}
-	for _, t := range s.Workload.Tolerations {
-		j.tol = append(j.tol, plan.Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect,
+	j.tol = planTolerations(s.Workload.Tolerations)
+	return j
+}
+
+func planTolerations(list []Toleration) (out []plan.Toleration) {
+	for _, t := range list {
+		out = append(out, plan.Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect,
 			Seconds: t.Seconds})
 	}
-	return j
+	return out
 }
 
 // Next implements plan.JobSource.

@@ -72,6 +72,7 @@ func load(name string, data []byte, overrides []string, at place) (*Scenario, er
 	r.catalogue()
 	r.nodeTypes()
 	r.traceFile()
+	r.requestFiles()
 	r.nodeList()
 	s.check()
 	if err := d.Err(); err != nil {
@@ -190,22 +191,33 @@ func (s *Scenario) foreign(err error) {
 }
 
 // traceFile makes the trace's path independent of where it was written.
-func (r *reader) traceFile() {
-	t := &r.s.Trace
-	if t.File == "" || r.at.traceless && t.SHA256 != "" {
+func (r *reader) traceFile() { r.absolute("trace.file", &r.s.Trace.File, r.s.Trace.SHA256) }
+
+// requestFiles does the same with the files of services' requests.
+func (r *reader) requestFiles() {
+	for i := range r.s.Services {
+		if q := r.s.Services[i].Requests; q != nil {
+			r.absolute(fmt.Sprintf("services[%d].requests.file", i), &q.File, q.SHA256)
+		}
+	}
+}
+
+// absolute makes the path of a trace, which may be missing when its hash is known, independent of where it was written.
+func (r *reader) absolute(field string, file *string, hash string) {
+	if *file == "" || r.at.traceless && hash != "" {
 		return
 	}
-	full := r.locate("trace.file", t.File)
-	if err := regular(full, t.File); err != nil {
-		r.d.Problemf("trace.file", "trace.file: %v", err)
+	full := r.locate(field, *file)
+	if err := regular(full, *file); err != nil {
+		r.d.Problemf(field, "%s: %v", field, err)
 		return
 	}
 	abs, err := filepath.Abs(full)
 	if err != nil {
-		r.d.Problemf("trace.file", "trace.file: %v", err)
+		r.d.Problemf(field, "%s: %v", field, err)
 		return
 	}
-	t.File = abs
+	*file = abs
 }
 
 // nodeList turns the nodes of a list into pools.

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"gopkg.in/yaml.v3"
@@ -80,6 +81,10 @@ func (s *Scenario) Resolved() ([]byte, error) {
 	if c.Trace.Generate != nil {
 		c.Trace.Generate = plain(c.Trace.Generate)
 	}
+	var err error
+	if c.Services, err = resolvedServices(s.Services); err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
@@ -90,6 +95,29 @@ func (s *Scenario) Resolved() ([]byte, error) {
 		return nil, fmt.Errorf("writing the resolved scenario: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// resolvedServices names the files of requests by their SHA-256.
+func resolvedServices(list []Service) ([]Service, error) {
+	out := slices.Clone(list)
+	for i := range out {
+		if out[i].Requests == nil {
+			continue
+		}
+		r := *out[i].Requests
+		if r.File != "" && r.SHA256 == "" {
+			sum, err := fileSHA256(r.File)
+			if err != nil {
+				return nil, err
+			}
+			r.SHA256 = sum
+		}
+		if r.Generate != nil {
+			r.Generate = plain(r.Generate)
+		}
+		out[i].Requests = &r
+	}
+	return out, nil
 }
 
 // plain copies a node without comments and layout, so that writing it is a fixed point.

@@ -34,10 +34,18 @@ type Scenario struct {
 	Catalog []File `yaml:"catalog"`
 	// The nodes.
 	Cluster Cluster `yaml:"cluster" required:"true"`
-	// The jobs.
-	Trace Trace `yaml:"trace" required:"true"`
+	// The jobs. May be left out when there are services.
+	Trace Trace `yaml:"trace"`
 	// How jobs become pods.
 	Workload Workload `yaml:"workload"`
+	// What answers requests: models and their replicas.
+	Services []Service `yaml:"services"`
+	// Where images and weights of services come from.
+	Registry Registry `yaml:"registry"`
+	// What controllers see of pods, and when.
+	Metrics Metrics `yaml:"metrics"`
+	// Controllers that change replicas and nodes.
+	Autoscaling Autoscaling `yaml:"autoscaling"`
 	// The scheduler.
 	Scheduler Scheduler `yaml:"scheduler"`
 	// KWOK Stage files (kwok.x-k8s.io/v1alpha1), verbatim: how pods start, run and stop. Empty: the built-in stages.
@@ -66,6 +74,9 @@ func (s *Scenario) SetDefaults() {
 	s.Workload.SetDefaults()
 	s.Scheduler.SetDefaults()
 	s.Pricing.SetDefaults()
+	s.Metrics.SetDefaults()
+	s.Autoscaling.SetDefaults()
+	s.Registry.SetDefaults()
 }
 
 // Cluster is the nodes of a run.
@@ -91,7 +102,9 @@ type Pool struct {
 	// Catalogue key or alias of the GPU, e.g. h100-sxm or H100. Leave it out for nodes without GPUs.
 	GPU string `yaml:"gpu"`
 	// Number of nodes.
-	Nodes int `yaml:"nodes" required:"true" min:"1" max:"200000"`
+	Nodes int `yaml:"nodes" required:"true" min:"0" max:"200000"`
+	// The nodes come and go. Absent: they are there from the beginning to the end.
+	Elastic *Elastic `yaml:"elastic,omitempty"`
 	// Names of the nodes, as many as there are nodes. Empty: nodeNamePrefix and a number.
 	NodeNames []string `yaml:"nodeNames"`
 	// Beginning of the nodes' names. Default: the pool's name and a dash.
@@ -420,41 +433,6 @@ type Latency struct {
 	API Duration `yaml:"api"`
 	// From a commit until a watching component sees it.
 	Watch Duration `yaml:"watch"`
-}
-
-// Pricing is how costs are computed.
-type Pricing struct {
-	// Which price counts. owned: pools need prices of their own, and energy is paid for.
-	Basis string `yaml:"basis" enum:"on-demand|spot|reserved-1y|reserved-3y|owned"`
-	// Take this provider's prices (aws, azure, gcp, …). Empty: the catalogue's default for each GPU.
-	Provider string `yaml:"provider"`
-	// Power usage effectiveness: energy of the site ÷ energy of the IT equipment. Default: the catalogue's.
-	PUE *float64 `yaml:"pue,omitempty" min:"1" max:"10"`
-	// Price of electricity, USD. Default: the catalogue's.
-	USDPerKWh *float64 `yaml:"usdPerKWh,omitempty" min:"0" max:"10"`
-}
-
-// SetDefaults takes on-demand prices.
-func (p *Pricing) SetDefaults() { p.Basis = catalog.OnDemand }
-
-// Journal is what the journal holds beyond the usual.
-type Journal struct {
-	// Record every committed write of the in-memory API.
-	API bool `yaml:"api"`
-}
-
-// Report is how reports look.
-type Report struct {
-	// Heading. Default: the scenario's name.
-	Title string `yaml:"title"`
-}
-
-// Bound is a bound on a number of result.json; at least one side.
-type Bound struct {
-	// Smallest value that passes.
-	Min *float64 `yaml:"min,omitempty"`
-	// Largest value that passes.
-	Max *float64 `yaml:"max,omitempty"`
 }
 
 // Values of the fields above.

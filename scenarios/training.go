@@ -162,7 +162,7 @@ func (s *Scenario) planStorage() *plan.Storage {
 // planAccelerators gives pools with GPUs what the speed model needs, and the plan its storage.
 func (s *Scenario) planAccelerators(p *plan.Plan) {
 	p.Storage = s.planStorage()
-	if s.Workload.Training == nil {
+	if s.Workload.Training == nil && len(s.Services) == 0 {
 		return
 	}
 	for i := range p.Pools {

@@ -58,6 +58,7 @@ func (s givenStore) Update(obj runtime.Object, sub string) (runtime.Object, erro
 
 func (c *cluster) podAssigned(pod *corev1.Pod, node string, slots []journal.Slot) {
 	c.record(journal.PodAssign{Pod: podKey(pod), Node: node, Slots: slots})
+	c.replicaPodAssigned(pod)
 }
 
 func (c *cluster) podStarted(pod *corev1.Pod) {
@@ -71,6 +72,7 @@ func (c *cluster) podStarted(pod *corev1.Pod) {
 func (c *cluster) podEnded(pod *corev1.Pod, phase, reason string) {
 	key := podKey(pod)
 	c.starts.cancel(key)
+	c.replicaPodEnded(key, reason)
 	c.record(journal.PodEnd{Pod: key, Phase: phase, Reason: reason})
 	p := c.jobs.Lookup(key)
 	if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodRunning && (p == nil || !p.Managed()) {

@@ -54,8 +54,9 @@ type cluster struct {
 	refused       error                     // why the API refused the latest of what a job is made of
 	operated      map[string][]*corev1.Pod  // by job: pods of operators' objects of the user's manifests
 
-	jobs *workload.Tracker
-	pace *pace // nil when work always goes as fast as the trace says
+	jobs     *workload.Tracker
+	services *services // nil without
+	pace     *pace     // nil when work always goes as fast as the trace says
 	// claimController is nil in runs without dynamic resource allocation.
 	claimController *resourceclaim.Controller
 	templates       claimTemplates
@@ -146,6 +147,9 @@ func (c *cluster) build() error {
 	if err := c.buildManifests(); err != nil {
 		return err
 	}
+	if err := c.buildServices(); err != nil {
+		return err
+	}
 	if err := c.buildClaims(); err != nil {
 		return err
 	}
@@ -229,6 +233,7 @@ func (c *cluster) finish(drained bool) {
 		c.record(journal.Warn{Code: "pods-never-stopped", Count: int64(n), Message: "pods that are being deleted hold " +
 			"their devices for ever: no stage deletes pods with a deletionTimestamp; add one like the shipped pod-delete"})
 	}
+	c.finishServices()
 	c.upstream.report(c)
 	c.scheduler.Finish()
 	reason := journal.EndHorizon

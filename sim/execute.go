@@ -24,7 +24,9 @@ import (
 type Execution struct {
 	Plan *plan.Plan
 	Jobs plan.JobSource // closed by the caller
-	Book *cost.Book
+	// Requests are those that the plan's services name; closed by the caller.
+	Requests []plan.RequestSource
+	Book     *cost.Book
 	// Out is the result folder. It must not exist; it appears whole or not at all.
 	Out string
 	// Report writes report.html.
@@ -52,10 +54,12 @@ func Execute(x Execution) (*result.Data, error) {
 
 func (x Execution) execute(folder *result.Folder, started time.Time) (*result.Data, error) {
 	writer := journal.NewWriter(folder.Journal())
-	fold := account.New(account.Options{OnJob: folder.AddJob, OnPod: folder.AddPod, Description: x.Plan.Description,
+	fold := account.New(account.Options{OnJob: folder.AddJob, OnPod: folder.AddPod,
+		OnRequest: folder.AddRequest, Description: x.Plan.Description,
 		Config: string(x.Plan.Resolved), Repeatable: repeatable(x.Plan)})
-	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Sink: journal.Multi{writer, fold}, Progress: x.Progress,
-		Stop: x.Stop, ExactUpstream: x.ExactUpstream, SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
+	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Requests: x.Requests, Sink: journal.Multi{writer, fold},
+		Progress: x.Progress, Stop: x.Stop, ExactUpstream: x.ExactUpstream,
+		SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
 	if err != nil {
 		return nil, err
 	}

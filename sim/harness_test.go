@@ -61,9 +61,13 @@ func tryWith(exact bool, scenario string, sets ...string) (played, error) {
 		return played{}, err
 	}
 	defer func() { _ = jobs.Close() }()
+	asked, err := s.Requests()
+	if err != nil {
+		return played{}, err
+	}
 	var buf bytes.Buffer
 	w, fold, keep := journal.NewWriter(&buf), account.New(account.Options{}), new(tape)
-	out, err := sim.Run(sim.Params{Plan: p, Jobs: jobs, Sink: journal.Multi{w, fold, keep}, ExactUpstream: exact})
+	out, err := sim.Run(sim.Params{Plan: p, Jobs: jobs, Requests: asked, Sink: journal.Multi{w, fold, keep}, ExactUpstream: exact})
 	if err != nil {
 		return played{}, err
 	}

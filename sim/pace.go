@@ -33,7 +33,8 @@ type pace struct {
 
 // paced is a team at work whose speed is known to physics.
 type paced struct {
-	team   *workload.Team
+	team   *workload.Team   // nil of a replica of a service
+	served *replica         // nil of a team
 	flow   *contention.Flow // nil without training
 	client *client          // nil on whole GPUs
 	rec    journal.JobSpeed
@@ -171,6 +172,10 @@ func (p *pace) retell(flows []*contention.Flow, clients []*client) {
 		}
 	}
 	for _, m := range teams {
+		if m.served != nil {
+			p.c.reshared(m)
+			continue
+		}
 		p.tell(m)
 		p.c.jobs.SetSpeed(m.team, m.rec.Speed)
 	}

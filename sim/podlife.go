@@ -132,6 +132,7 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 		if p == nil {
 			p = c.adopt(pod)
 		}
+		c.replicaPodCreated(pod)
 		c.recordCreate(key, pod, p)
 		c.touch()
 	case k.Verb == kube.VerbDelete:
@@ -166,6 +167,9 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 			c.jobs.PodStopped(p, reason)
 		}
 	}
+	if k.Verb == kube.VerbUpdate {
+		c.replicaPodCommitted(old, pod)
+	}
 }
 
 func (c *cluster) touch() {
@@ -184,6 +188,9 @@ func (c *cluster) recordCreate(key string, pod *corev1.Pod, p *workload.Pod) {
 		r.CPUMilli, r.MemoryMiB, r.MIG = p.Spec.CPUMilli, p.Spec.MemoryMiB, profileAsked(c.plan.Pools, p.Spec)
 	} else {
 		c.measure(pod, &r)
+	}
+	if rep := c.replicaOf(key); rep != nil {
+		r.Service = c.service(rep).Name
 	}
 	c.record(r)
 }

@@ -26,7 +26,9 @@ import (
 type Params struct {
 	Plan *plan.Plan
 	Jobs plan.JobSource
-	Sink journal.Sink
+	// Requests are the sources that Plan.Services name by index.
+	Requests []plan.RequestSource
+	Sink     journal.Sink
 	// Progress may be read from outside while the run goes on. Optional.
 	Progress *Progress
 	// Stop ends the run at the next event when set; Run returns ErrStopped. Optional.

@@ -139,8 +139,9 @@ func free(path string) error {
 
 // workload is how much a run has to do, as far as it is known before.
 type workload struct {
-	jobs  int64 // that will be submitted
-	steps int64 // submissions, and ends of the jobs that end
+	jobs     int64 // that will be submitted
+	requests int64 // of services
+	steps    int64 // submissions, and ends of the jobs that end
 }
 
 // survey checks everything a run will read, the jobs to the last, and counts those that a run sees: a bad row at the
@@ -157,7 +158,8 @@ func survey(ctx context.Context, s *scenarios.Scenario) (p *plan.Plan, w workloa
 	for ctx.Err() == nil {
 		j, err := jobs.Next()
 		if errors.Is(err, io.EOF) {
-			return p, w, nil
+			w.requests, err = surveyRequests(ctx, s, p)
+			return p, w, err
 		}
 		if err != nil {
 			return nil, w, usageError{err}
@@ -174,6 +176,37 @@ func survey(ctx context.Context, s *scenarios.Scenario) (p *plan.Plan, w workloa
 	return nil, w, errors.New("interrupted while reading the jobs: nothing is written")
 }
 
+// surveyRequests reads the requests of all services to the last and counts those that the run sees.
+func surveyRequests(ctx context.Context, s *scenarios.Scenario, p *plan.Plan) (n int64, err error) {
+	sources, err := s.Requests()
+	if err != nil {
+		return 0, usageError{err}
+	}
+	defer closeAll(sources)
+	for _, src := range sources {
+		for ctx.Err() == nil {
+			r, err := src.Next()
+			if errors.Is(err, io.EOF) || err == nil && p.Horizon > 0 && r.At > units.Time(p.Horizon) {
+				break
+			}
+			if err != nil {
+				return 0, usageError{err}
+			}
+			n++
+		}
+	}
+	if ctx.Err() != nil {
+		return 0, errors.New("interrupted while reading the requests: nothing is written")
+	}
+	return n, nil
+}
+
+func closeAll(sources []plan.RequestSource) {
+	for _, src := range sources {
+		_ = src.Close() // they were only read
+	}
+}
+
 // simulate runs the scenario into the result folder, with progress on stderr and an eye on interrupts.
 func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data, error) {
 	_, load, err := survey(c.Context(), s)
@@ -185,6 +218,11 @@ func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data
 		return nil, usageError{err}
 	}
 	defer jobs.Close()
+	asked, err := s.Requests()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer closeAll(asked)
 	var stop atomic.Bool
 	ended := make(chan struct{})
 	defer close(ended)
@@ -206,8 +244,8 @@ func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data
 	}
 	defer stopProfile()
 	bar := startProgress(talk, progress, p.Horizon, load)
-	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Book: s.Book(), Out: f.out, Report: html.Render,
-		ExactUpstream: f.exact, Command: os.Args, Progress: progress, Stop: &stop})
+	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Requests: asked, Book: s.Book(), Out: f.out,
+		Report: html.Render, ExactUpstream: f.exact, Command: os.Args, Progress: progress, Stop: &stop})
 	bar.stop()
 	var hang *engine.HangError
 	if errors.As(err, &hang) {

@@ -26,6 +26,8 @@ var colours = map[reports.Role]string{
 	reports.RoleGPUs:       "#D55E00",
 	reports.RoleTypical:    "#56B4E9",
 	reports.RoleTail:       "#0072B2",
+	reports.RoleExtreme:    "#D55E00",
+	reports.RoleTarget:     "#009E73",
 
 	reports.RoleGPUCount: "#D55E00",
 	reports.RoleNodeKind: "#CC79A7",

@@ -49,11 +49,15 @@ func Render(w io.Writer, d *result.Data, o Options) error {
 		return err
 	}
 	var b bytes.Buffer
-	for i, p := range panels {
-		if i > 0 {
+	for _, p := range panels {
+		c := p.Build(d)
+		if c.Absent && len(o.Panels) == 0 {
+			continue
+		}
+		if b.Len() > 0 {
 			b.WriteString("\n")
 		}
-		renderSection(&b, reports.Section{Panel: p, Content: p.Build(d)}, o)
+		renderSection(&b, reports.Section{Panel: p, Content: c}, o)
 	}
 	_, err = w.Write(trimLines(b.Bytes()))
 	return err

@@ -80,6 +80,7 @@ func New(opt Options) *Fold {
 		tenants: newGroup[string, *tenant](), sizes: newGroup[units.MilliGPU, *size](),
 		profiles: newProfiles(), shapes: newShapes(), verdicts: newVerdicts(), warns: newWarnings(),
 	}
+	f.services.byName = map[string]*service{}
 	f.sched.ByPlugin = map[string]int64{}
 	return f
 }

@@ -26,6 +26,8 @@ const (
 	PodsFile     = "tables/pods.parquet"
 	NodesFile    = "tables/nodes.parquet"
 	SeriesFile   = "tables/series.parquet"
+	ServicesFile = "tables/services.parquet" // where there are services
+	RequestsFile = "tables/requests.parquet" // where the scenario asks for them
 )
 
 // partialMark is in the name of every folder that is not finished.
@@ -60,6 +62,7 @@ type Folder struct {
 	journal  *os.File
 	jobs     *table[JobRow]
 	pods     *table[PodRow]
+	requests *table[RequestRow] // nil until there is one
 	done     bool
 }
 
@@ -126,6 +129,16 @@ func (f *Folder) AddJob(row JobRow) error { return f.jobs.add(row) }
 // AddPod appends a row to tables/pods.parquet.
 func (f *Folder) AddPod(row PodRow) error { return f.pods.add(row) }
 
+// AddRequest appends a row to tables/requests.parquet, which only runs that were asked for it have.
+func (f *Folder) AddRequest(row RequestRow) (err error) {
+	if f.requests == nil {
+		if f.requests, err = createTable[RequestRow](f.path(RequestsFile)); err != nil {
+			return err
+		}
+	}
+	return f.requests.add(row)
+}
+
 // Commit writes the rest and gives the folder its name. The journal's writer must be closed and d.Summary.Journal be
 // what it returned. On an error nothing of the final name exists, and Abort is still to be called.
 func (f *Folder) Commit(d *Data, p Parts) error {
@@ -136,9 +149,17 @@ func (f *Folder) Commit(d *Data, p Parts) error {
 		return err
 	}
 	err := errors.Join(f.jobs.close(), f.pods.close(), syncClose(f.journal))
-	f.jobs, f.pods, f.journal = nil, nil, nil
+	if f.requests != nil {
+		err = errors.Join(err, f.requests.close())
+	}
+	f.jobs, f.pods, f.requests, f.journal = nil, nil, nil, nil
 	if err != nil {
 		return err
+	}
+	if len(d.Services) > 0 {
+		if err := writeRows(f.path(ServicesFile), serviceRows(d)); err != nil {
+			return err
+		}
 	}
 	if err := writeRows(f.path(NodesFile), nodeRows(d)); err != nil {
 		return err
@@ -204,6 +225,7 @@ func (f *Folder) Abort() error {
 	f.done = true
 	f.jobs.abandon()
 	f.pods.abandon()
+	f.requests.abandon()
 	if f.journal != nil {
 		f.journal.Close()
 	}
