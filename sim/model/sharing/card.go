@@ -1,6 +1,34 @@
 package sharing
 
-import "orrery/sim/model/card"
+import (
+	"fmt"
+
+	"orrery/sim/model/card"
+)
+
+// measured is what each of so many processes got of its speed alone that shared one H200 SXM by time slices: PyTorch
+// 2.11.0 with CUDA 13.0, decoding 32 sequences with CUDA graphs, 2026-11-26 (../serving/testdata/measure.py).
+var measured = []struct {
+	clients int
+	speed   float64
+}{{2, 126.17 / 278.61}, {3, 84.06 / 278.61}}
+
+// compared words the measurements against the model.
+func compared() string {
+	out := "time-slicing, measured on one H200:"
+	for i, m := range measured {
+		f, err := Factor(Use{Kind: TimeSlicing, Neighbours: m.clients - 1})
+		if err != nil {
+			panic(err) // the use has all that it needs
+		}
+		if i > 0 {
+			out += ";"
+		}
+		out += fmt.Sprintf(" each of %d gets %.1f %%, and the model says %.1f %%", m.clients, 100*m.speed,
+			100*float64(f)/One)
+	}
+	return out
+}
 
 // Card describes the model.
 func Card() card.Card {
@@ -30,8 +58,9 @@ func Card() card.Card {
 				"bandwidth and cache of their own: NVIDIA MIG user guide",
 		},
 		Error: []string{
-			"not known: nothing was fitted, and no measurement of these ways of sharing is at hand. For time-slicing and " +
-				"MPS take results as an order of magnitude",
+			compared(),
+			"otherwise not known: nothing was fitted, and no measurement of the other ways of sharing is at hand. For MPS " +
+				"take results as an order of magnitude",
 		},
 		Omits: []string{
 			"what the work needs: a job that leaves half of a GPU idle loses nothing on half a GPU, and the model says it does",

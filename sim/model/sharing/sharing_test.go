@@ -83,3 +83,13 @@ func TestCard(t *testing.T) {
 		t.Errorf("the card lacks %v", missing)
 	}
 }
+
+// TestMeasured holds time-slicing against what was measured.
+func TestMeasured(t *testing.T) {
+	for _, m := range measured {
+		f, err := Factor(Use{Kind: TimeSlicing, Neighbours: m.clients - 1})
+		if off := float64(f)/One/m.speed - 1; err != nil || off < -0.06 || off > 0.06 {
+			t.Errorf("%d clients: %.3f, measured %.3f (%v)", m.clients, float64(f)/One, m.speed, err)
+		}
+	}
+}
