@@ -10,6 +10,7 @@ import (
 
 	"orrery/sim/journal"
 	model "orrery/sim/model/serving"
+	"orrery/sim/model/training"
 	"orrery/sim/plan"
 	"orrery/sim/rng"
 	"orrery/sim/units"
@@ -167,18 +168,45 @@ func BenchmarkDay(b *testing.B) {
 	}
 }
 
+// BenchmarkDayOfEngines is the same day with the engines of an 8-billion model on H100s, beside the plane.
+func BenchmarkDayOfEngines(b *testing.B) {
+	m, err := training.Lookup("llama-3.1-8b")
+	if err != nil {
+		b.Fatal(err)
+	}
+	acc := half("", plan.RoleBoth, "").Spec.Device
+	e, err := model.Preset(plan.EngineVLLM, &m, acc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const n = 2_500_000
+	for range b.N {
+		s := chat("day")
+		s.Engine = e
+		top := runDayOf(b, s, &day{draw: rand.New(rand.NewPCG(1, 2)), left: n, rate: n / 86400.}, model.New,
+			model.Spec{Engine: e, Role: plan.RoleBoth, Tensor: 1, Pipeline: 1, Expert: 1, Nodes: 1, Device: acc})
+		b.ReportMetric(float64(top)/(1<<20), "heap-MiB")
+	}
+	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "requests/s")
+}
+
 func runDay(b *testing.B, s plan.Service, src plan.RequestSource) (top uint64) {
+	return runDayOf(b, s, src, func(model.Spec) (model.Replica, error) {
+		return &endless{perIn: 50 * time.Microsecond, perOut: 30 * time.Millisecond, load: model.Load{KVTokens: 400000}}, nil
+	}, model.Spec{Role: plan.RoleBoth, Engine: plan.Engine{Preset: plan.EngineVLLM}})
+}
+
+func runDayOf(b *testing.B, s plan.Service, src plan.RequestSource, engine func(model.Spec) (model.Replica, error),
+	spec model.Spec) (top uint64) {
 	p, err := New(Params{Services: []plan.Service{s}, Sources: []plan.RequestSource{src}, Streams: rng.New(1),
-		Record: func(journal.Body) {},
-		NewReplica: func(model.Spec) (model.Replica, error) {
-			return &endless{perIn: 50 * time.Microsecond, perOut: 30 * time.Millisecond, load: model.Load{KVTokens: 400000}}, nil
-		}})
+		Record:     func(journal.Body) {},
+		NewReplica: engine})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for i := range 100 {
 		e := Endpoint{Name: "r" + string(rune('a'+i/10)) + string(rune('a'+i%10)),
-			Spec: model.Spec{Role: plan.RoleBoth, Engine: plan.Engine{Preset: plan.EngineVLLM}}}
+			Spec: spec}
 		if err := p.ReplicaReady(0, e); err != nil {
 			b.Fatal(err)
 		}

@@ -200,7 +200,8 @@ func (p *Plane) abandon(r *request) {
 		}
 	case atReplica:
 		at := r.at
-		at.engine.Abort(p.now, &r.q)
+		at.engine.Abort(p.now, r.q)
+		r.q = nil // it may be in an iteration that still runs
 		at.aborted++
 		at.look()
 		at.drop(r)

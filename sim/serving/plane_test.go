@@ -186,7 +186,8 @@ func half(name, role, domain string) Endpoint {
 	m := &plan.Model{Name: "m", Params: 1e9, Active: 1e9, Layers: 16, Hidden: 1024, Query: 1024, KV: 256, Vocabulary: 32000}
 	e := Endpoint{Name: name, Domain: domain, Spec: model.Spec{Role: role, Tensor: 1, Pipeline: 1, Expert: 1, Nodes: 1,
 		Engine: plan.Engine{Preset: plan.EngineVLLM, MaxSequences: 64, Model: m, Precision: plan.PrecisionHalf, KVBytes: 2,
-			MemoryUtilization: 0.9, BlockTokens: 16, MaxBatchedTokens: 8192},
+			MemoryUtilization: 0.9, BlockTokens: 16, MaxBatchedTokens: 8192, ChunkedPrefill: true, PrefixCaching: true,
+			Evict: plan.EvictRecompute},
 		Device: plan.Accelerator{GPU: "x", MemoryMiB: 80000, MemoryGBs: 3000, Half: 900, NICGBs: 12.5, LinkGBs: 450, PerNode: 8,
 			LinkKind: "nvlink", LinkGPUs: 8}}}
 	if role == plan.RoleDecode {
@@ -242,7 +243,7 @@ func TestNoDecode(t *testing.T) {
 }
 
 // random is a scenario drawn from a seed; what it records is returned.
-func random(t *testing.T, seed int64) []journal.Body {
+func random(t *testing.T, seed int64, engine func(model.Spec) (model.Replica, error)) []journal.Body {
 	draw := rand.New(rand.NewSource(seed))
 	policies := []string{plan.RouteRoundRobin, plan.RouteRandom, plan.RouteLeastRequests, plan.RoutePowerOfTwo,
 		plan.RouteKVAware, plan.RoutePrefixAffine}
@@ -281,7 +282,7 @@ func random(t *testing.T, seed int64) []journal.Body {
 		}
 		services = append(services, s)
 	}
-	g := newRig(t, services, sources...)
+	g := newRigOf(t, engine, services, sources...)
 	var bodies []journal.Body
 	take := g.Plane.p.Record
 	g.Plane.p.Record = func(b journal.Body) { take(b); bodies = append(bodies, b) }
@@ -370,9 +371,14 @@ func (g *rig) shake(draw *rand.Rand) {
 // TestRandom checks conservation at every step of random scenarios, and that they repeat.
 func TestRandom(t *testing.T) {
 	outcomes := map[string]int{}
+	faked := func(s model.Spec) (model.Replica, error) { return newFake(s), nil }
 	for seed := range int64(60) {
-		one := random(t, seed)
-		if two := random(t, seed); !reflect.DeepEqual(one, two) {
+		engine := faked
+		if seed%2 == 1 {
+			engine = model.New
+		}
+		one := random(t, seed, engine)
+		if two := random(t, seed, engine); !reflect.DeepEqual(one, two) {
 			t.Fatalf("seed %d does not repeat", seed)
 		}
 		for _, b := range one {

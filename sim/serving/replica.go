@@ -40,7 +40,7 @@ type replica struct {
 	tokenBytes float64    // of the KV cache of one token, on all GPUs
 	nicFree    units.Time // its network adapters have sent and received what they had to
 	told       []told
-	idleSpin   int
+	idle       int // turns in a row in which nothing happened and no time passed
 
 	openPos, leastPos int // in the pool, from 1; 0 = not there
 	stamp             uint64
@@ -81,14 +81,17 @@ func (r *replica) look() {
 // turn lets the engine do what it has to do next.
 func (r *replica) turn() error {
 	r.engine.Advance(r.p.now, r)
-	if len(r.told) > 0 {
-		r.idleSpin = 0
-	} else if r.idleSpin++; r.idleSpin > 1000 && r.engine.Next() <= r.p.now {
+	if len(r.told) > 0 || r.engine.Next() > r.p.now {
+		r.idle = 0
+	} else if r.idle++; r.idle > 1000 {
 		return fmt.Errorf("serving: the engine of replica %s does not get beyond %v", r.Name, r.p.now)
 	}
 	for i := 0; i < len(r.told); i++ { // what is told may lead to more
 		t := r.told[i]
 		req := t.q.Owner.(*request)
+		if req.q != t.q || req.at != r {
+			continue // it was taken away at the same instant
+		}
 		if !t.ended {
 			r.firstToken(req)
 			continue
@@ -102,7 +105,7 @@ func (r *replica) turn() error {
 
 // firstToken takes note of a first token.
 func (r *replica) firstToken(req *request) {
-	r.metrics.began(&req.q)
+	r.metrics.began(req.q)
 	if req.first == never {
 		req.first = req.q.First
 	}
@@ -110,9 +113,12 @@ func (r *replica) firstToken(req *request) {
 
 // served takes a request from the replica that has done its part.
 func (r *replica) served(req *request) {
-	r.metrics.ended(&req.q)
+	r.metrics.ended(req.q)
 	if req.begun == never {
 		req.begun, req.cached = req.q.Begun, req.q.Cached
+	}
+	if req.first == never { // an engine that gives the whole answer at once
+		req.first = min(req.q.First, req.q.Ended)
 	}
 	req.preempted += req.q.Preempted
 	req.ended = req.q.Ended

@@ -96,7 +96,7 @@ type request struct {
 	lastReplica         string
 	spent               []units.Duration // by stage, of this try
 	links               [linksCount]link
-	q                   model.Sequence
+	q                   *model.Sequence // memory for what replicas get of it; never one that an engine may still look at
 }
 
 // move puts a request into a place, for the account.
@@ -129,7 +129,7 @@ func (p *Plane) obtain(s *service) *request {
 func (p *Plane) dispose(r *request) {
 	r.svc.places[r.place]--
 	p.inFlight--
-	*r = request{own: r.own[:0], spent: r.spent[:0], epoch: r.epoch + 1}
+	*r = request{own: r.own[:0], spent: r.spent[:0], epoch: r.epoch + 1, q: r.q}
 	p.spare = append(p.spare, r)
 }
 
@@ -138,12 +138,18 @@ func (r *request) modelInput() int { return r.input + r.added }
 
 // ready prepares the request's sequence for a replica. received says that its KV cache comes along.
 func (r *request) ready(received bool) *model.Sequence {
-	r.q = model.Sequence{
+	if r.q == nil {
+		r.q = &model.Sequence{}
+	}
+	*r.q = model.Sequence{
 		Owner: r, Input: r.modelInput(), Output: r.output,
 		Prefix: r.prefix, PrefixTokens: r.prefixTokens, Received: received,
 		Begun: never, First: never, Ended: never,
 	}
-	return &r.q
+	if received { // the first token came along: a decode server measures its tokens from then on
+		r.q.First, r.q.Generated = r.svc.p.now, 1
+	}
+	return r.q
 }
 
 // reset forgets what a try has done.

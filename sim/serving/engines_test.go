@@ -1,0 +1,96 @@
+package serving
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	model "orrery/sim/model/serving"
+	"orrery/sim/plan"
+)
+
+// TestBatchErlangC compares one router queue over batch servers with exponential times with M/M/c.
+func TestBatchErlangC(t *testing.T) {
+	for _, c := range []int{1, 4} {
+		s := chat("mmc")
+		s.Router.MaxInFlight = 1
+		const mean, n = 100.0, 200000
+		src := load(int64(c), n, mean/(0.6*float64(c)), 0)
+		g := newRigOf(t, model.New, []plan.Service{s}, src)
+		for i := range c {
+			g.ok(g.ReplicaReady(0, Endpoint{Name: fmt.Sprint(i), Spec: model.Spec{Role: plan.RoleBoth, Seed: uint64(i + 1),
+				Engine: plan.Engine{Preset: plan.EngineBatch, Batch: &plan.BatchModel{Base: msd(mean), MaxBatch: 1, Instances: 1,
+					Exponential: true}}}}))
+		}
+		for g.Next() != model.Never {
+			g.ok(g.Advance(g.Next()))
+		}
+		g.audit()
+		g.ok(g.Window(g.Now()))
+		got, want := float64(g.windows[0].Queue.Sum)/n/1e6/mean, erlangC(c, 0.6*float64(c))
+		if math.Abs(got-want) > 0.06*want {
+			t.Errorf("M/M/%d: mean wait %.4f, Erlang C says %.4f", c, got, want)
+		}
+		t.Logf("M/M/%d: mean wait %.4f, Erlang C says %.4f", c, got, want)
+	}
+}
+
+// TestEngineAlone compares one replica behind a router without hops with an engine that is driven by hand.
+func TestEngineAlone(t *testing.T) {
+	e := half("a", plan.RoleBoth, "")
+	src := load(4, 300, 20, 100)
+	alone, err := model.New(e.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var qs []*model.Sequence
+	var none nobody
+	for _, r := range src.requests {
+		q := &model.Sequence{Input: r.Input, Output: r.Output}
+		alone.Advance(r.At, none)
+		alone.Submit(r.At, q)
+		qs = append(qs, q)
+	}
+	alone.Advance(ms(1e6), none)
+	g := newRigOf(t, model.New, []plan.Service{chat("chat")}, src)
+	g.ok(g.ReplicaReady(0, e))
+	g.drain()
+	if len(g.ends) != len(qs) {
+		t.Fatalf("%d of %d ended", len(g.ends), len(qs))
+	}
+	for _, x := range g.ends {
+		if q := qs[x.Request-1]; q.Ended != x.Ended || q.First != x.First || q.Begun != x.Begun {
+			t.Fatalf("request %d: %+v, by hand begun %v, first %v, ended %v", x.Request, x, q.Begun, q.First, q.Ended)
+		}
+	}
+}
+
+type nobody struct{}
+
+func (nobody) First(*model.Sequence) {}
+func (nobody) Ended(*model.Sequence) {}
+
+// TestDisaggregatedEngines checks that requests pass both halves with their tokens counted once.
+func TestDisaggregatedEngines(t *testing.T) {
+	src := load(4, 300, 20, 100)
+	out, one := 0, 0
+	for _, r := range src.requests {
+		out += r.Output
+		if r.Output == 1 {
+			one++
+		}
+	}
+	g := newRigOf(t, model.New, []plan.Service{disaggregated()}, src)
+	g.ok(g.ReplicaReady(0, half("p", plan.RolePrefill, "")))
+	g.ok(g.ReplicaReady(0, half("d", plan.RoleDecode, "")))
+	g.drain()
+	g.ok(g.Window(g.Now().Add(time.Second)))
+	w := g.windows[0]
+	if w.Completed != 300 || w.Output != int64(out) || w.Generated != int64(out) || w.Prefilled != 300 {
+		t.Fatalf("%+v, want %d tokens", w, out)
+	}
+	if w.TTFT.Sum >= w.E2E.Sum || w.TPOT.Sum == 0 {
+		t.Fatalf("%+v", w)
+	}
+}
