@@ -60,10 +60,10 @@ type Requests struct {
 	Arrived int64          `json:"arrived,omitempty"`
 	// Ends of requests in the window.
 	Completed int64 `json:"completed,omitempty"`
-	Rejected  int64 `json:"rejected,omitempty"`  // by admission or a full queue, after all retries
+	Rejected  int64 `json:"rejected,omitempty"`  // by admission, a full queue, or with a replica that went, after all retries
 	TimedOut  int64 `json:"timed_out,omitempty"` // the client gave up, after all retries
 	Stopped   int64 `json:"stopped,omitempty"`   // by a stage of the pipeline: answered from a cache or refused by a guardrail
-	// InFlight is those arrived and not ended, now; Queued the part of them that no replica has, now.
+	// InFlight is those arrived and not ended, now; Queued the part of them that the router holds for want of a replica.
 	InFlight int64 `json:"in_flight,omitempty"`
 	Queued   int64 `json:"queued,omitempty"`
 	Retries  int64 `json:"retries,omitempty"`
@@ -78,8 +78,9 @@ type Requests struct {
 	Generated int64 `json:"generated_tokens,omitempty"`
 	// Preemptions of running requests for want of KV cache.
 	Preemptions int64 `json:"preemptions,omitempty"`
-	// Time integrals over the window and all ready replicas: of requests running and waiting at replicas, of the used part
-	// of their KV caches, of replicas computing, of replicas ready. Compute is the part of Busy that arithmetic limited.
+	// Time integrals over the window and all replicas, ready or draining: of requests running and waiting at them, of the
+	// used part of their KV caches, of those that compute, of their number. Compute is the part of Busy that arithmetic
+	// limited.
 	Running units.Duration `json:"running_ns,omitempty"`
 	Waiting units.Duration `json:"waiting_ns,omitempty"`
 	KV      units.Duration `json:"kv_ns,omitempty"`

@@ -11,8 +11,8 @@ import (
 
 // integrals are what replicas did in a window.
 type integrals struct {
-	prefilled, generated, preemptions int64
-	running, waiting, kv, busy, ready units.Duration
+	prefilled, generated, preemptions          int64
+	running, waiting, kv, busy, compute, ready units.Duration
 }
 
 // account adds what the replica did since the last window, and begins the next.
@@ -26,6 +26,7 @@ func (r *replica) account(to *integrals) {
 	to.waiting += now.WaitingTime - was.WaitingTime
 	to.kv += now.KVTime - was.KVTime
 	to.busy += now.Busy - was.Busy
+	to.compute += now.ComputeBound - was.ComputeBound
 	to.ready += r.p.now.Sub(r.readyFrom)
 	r.windowed, r.readyFrom = now, r.p.now
 }
@@ -64,7 +65,7 @@ func (s *service) requests(sum *integrals, span units.Duration) journal.Requests
 		Retries: w.retries, Lost: w.lost, Good: w.good,
 		Input: w.input, Cached: w.cached, Output: w.output,
 		Prefilled: sum.prefilled, Generated: sum.generated, Preemptions: sum.preemptions,
-		Running: sum.running, Waiting: sum.waiting, KV: sum.kv, Busy: sum.busy, Ready: sum.ready,
+		Running: sum.running, Waiting: sum.waiting, KV: sum.kv, Busy: sum.busy, Compute: sum.compute, Ready: sum.ready,
 		TTFT: latencies(&w.ttft), TPOT: latencies(&w.tpot), E2E: latencies(&w.e2e), Queue: latencies(&w.queue),
 	}
 	for k := range w.stages {

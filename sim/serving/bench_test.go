@@ -170,7 +170,7 @@ func BenchmarkDay(b *testing.B) {
 
 // BenchmarkDayOfEngines is the same day with the engines of an 8-billion model on H100s, beside the plane.
 func BenchmarkDayOfEngines(b *testing.B) {
-	m, err := training.Lookup("llama-3.1-8b")
+	m, err := training.Lookup("llama-3-8b")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -180,14 +180,24 @@ func BenchmarkDayOfEngines(b *testing.B) {
 		b.Fatal(err)
 	}
 	const n = 2_500_000
-	for range b.N {
-		s := chat("day")
-		s.Engine = e
-		top := runDayOf(b, s, &day{draw: rand.New(rand.NewPCG(1, 2)), left: n, rate: n / 86400.}, model.New,
-			model.Spec{Engine: e, Role: plan.RoleBoth, Tensor: 1, Pipeline: 1, Expert: 1, Nodes: 1, Device: acc})
-		b.ReportMetric(float64(top)/(1<<20), "heap-MiB")
+	for _, policy := range []string{plan.RouteLeastRequests, plan.RoutePrefixAffine} {
+		b.Run(policy, func(b *testing.B) {
+			for range b.N {
+				s := chat("day")
+				s.Engine = e
+				s.Router = plan.Router{Policy: policy, QueueWeight: 2. / 3, KVWeight: 2. / 3, PrefixWeight: 1,
+					MetricsAge: 50 * time.Millisecond}
+				src := &day{draw: rand.New(rand.NewPCG(1, 2)), left: n, rate: n / 86400.}
+				if policy == plan.RoutePrefixAffine {
+					src.groups = 2000
+				}
+				top := runDayOf(b, s, src, model.New, model.Spec{Engine: e, Role: plan.RoleBoth, Tensor: 1, Pipeline: 1, Expert: 1,
+					Nodes: 1, Device: acc})
+				b.ReportMetric(float64(top)/(1<<20), "heap-MiB")
+			}
+			b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "requests/s")
+		})
 	}
-	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "requests/s")
 }
 
 func runDay(b *testing.B, s plan.Service, src plan.RequestSource) (top uint64) {

@@ -125,7 +125,7 @@ func (p *Plane) scrapeReplica(r *replica) {
 	c.put(100 * busy)
 	c.put(busy)
 	c.put(reserved)
-	c.put(r.Spec.Device.MemoryMiB - reserved)
+	c.put(max(r.Spec.Device.MemoryMiB-reserved, 0))
 	m.scraped, m.scrapedAt = load, p.now
 	if c.i != len(c.series) {
 		panic(fmt.Sprintf("serving: %d of %d series of replica %s scraped", c.i, len(c.series), r.Name))

@@ -6,6 +6,7 @@ import (
 
 	model "orrery/sim/model/serving"
 	"orrery/sim/plan"
+	"orrery/sim/units"
 )
 
 // TestScrape checks names and values, that a series keeps its number, and that nothing is allocated.
@@ -68,6 +69,41 @@ func TestScrape(t *testing.T) {
 	count := func(Sample) { n++ }
 	if a := testing.AllocsPerRun(10, func() { g.ok(g.Scrape(g.Now(), count)) }); a > 0 {
 		t.Errorf("a scrape allocates %v times", a)
+	}
+}
+
+// TestExposed checks that only what is asked for is given, and that a slower replica takes longer.
+func TestExposed(t *testing.T) {
+	src := load(4, 50, 20, 100)
+	var took []units.Duration
+	for _, speed := range []int64{0, 500000} {
+		src.next = 0
+		g := newRigOf(t, model.New, []plan.Service{chat("chat")}, src)
+		g.p.Exposed = func(name string) bool { return name == "vllm:num_requests_running" }
+		g.services[0].series = g.services[0].describe()
+		g.ok(g.ReplicaReady(0, half("a", plan.RoleBoth, "")))
+		if speed > 0 {
+			g.ok(g.SetSpeed(0, "a", speed))
+			g.ok(g.SetSpeed(0, "a", speed))
+			if n := len(g.replicas); n != 2 || g.replicas[1].Speed != speed {
+				t.Errorf("%+v", g.replicas)
+			}
+		}
+		n := 0
+		g.ok(g.Scrape(g.Now(), func(x Sample) {
+			if n++; x.Name != "vllm:num_requests_running" {
+				t.Error(x.Name)
+			}
+		}))
+		if n != 1 {
+			t.Errorf("%d samples", n)
+		}
+		g.drain()
+		g.ok(g.Window(g.Now()))
+		took = append(took, g.windows[0].E2E.Sum)
+	}
+	if took[0] >= took[1] {
+		t.Errorf("at half the speed requests take %v, at the whole %v", took[1], took[0])
 	}
 }
 
