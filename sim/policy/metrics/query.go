@@ -87,22 +87,32 @@ func (s *Store) Query(text string) (*Query, error) {
 	if q := s.queries[text]; q != nil {
 		return q, nil
 	}
-	p := parser.NewParser(parser.Options{})
-	tree, err := p.ParseExpr(text)
+	tree, q, err := parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("PromQL %q: %w", text, err)
+		return nil, err
 	}
-	if t := tree.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
-		return nil, fmt.Errorf("PromQL %q is a %s: write an expression that gives an instant vector or a scalar",
-			text, parser.DocumentedType(t))
-	}
-	q := &Query{store: s, text: text, tree: tree}
-	if err := q.examine(p); err != nil {
-		return nil, fmt.Errorf("PromQL %q: %w", text, err)
-	}
+	q.store = s
 	s.queries[text] = q
 	s.learn(tree)
 	return q, nil
+}
+
+// parse checks an expression.
+func parse(text string) (parser.Expr, *Query, error) {
+	p := parser.NewParser(parser.Options{})
+	tree, err := p.ParseExpr(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("PromQL %q: %w", text, err)
+	}
+	if t := tree.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
+		return nil, nil, fmt.Errorf("PromQL %q is a %s: write an expression that gives an instant vector or a scalar",
+			text, parser.DocumentedType(t))
+	}
+	q := &Query{text: text, tree: tree}
+	if err := q.examine(p); err != nil {
+		return nil, nil, fmt.Errorf("PromQL %q: %w", text, err)
+	}
+	return tree, q, nil
 }
 
 // clockFunctions see the instant of the evaluation.
@@ -201,4 +211,13 @@ func (q *Query) run(store *queryable) (Result, error) {
 		}
 	}
 	return out, nil
+}
+
+// Check reports what is wrong with an expression, and whether it gives a scalar.
+func Check(text string) (scalar bool, err error) {
+	tree, _, err := parse(text)
+	if err != nil {
+		return false, err
+	}
+	return tree.Type() == parser.ValueTypeScalar, nil
 }
