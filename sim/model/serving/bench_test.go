@@ -69,22 +69,34 @@ func BenchmarkFast(b *testing.B) {
 	for _, c := range []struct {
 		name                string
 		rate, input, output float64
-	}{{"moderate", 10, 500, 500}, {"high", 14, 500, 500}, {"long", 3.5, 500, 2000}, {"code", 12, 1500, 30},
-		{"overload", 30, 500, 500}, {"exhausted", 5, 500, 2000}} {
+		change              func(*plan.Engine)
+	}{
+		{"moderate", 10, 500, 500, nil}, {"high", 14, 500, 500, nil}, {"long", 3.5, 500, 2000, nil}, {"code", 12, 1500, 30, nil},
+		{"overload", 30, 500, 500, nil}, {"exhausted", 5, 500, 2000, nil},
+		{"speculative", 10, 500, 500, func(e *plan.Engine) {
+			e.Speculative = &plan.Speculative{Tokens: 3, Acceptance: 0.7, DraftShare: 0.05}
+		}},
+		{"sglang", 10, 500, 500, func(e *plan.Engine) { e.Preset, e.BlockTokens, e.MaxSequences = plan.EngineSGLang, 1, 2048 }},
+		{"tgi", 10, 500, 500, func(e *plan.Engine) { e.Preset, e.BlockTokens, e.MaxSequences = plan.EngineTGI, 1, 128 }},
+	} {
+		s := chat(b)
+		if c.change != nil {
+			c.change(&s.Engine)
+		}
 		b.Run(c.name, func(b *testing.B) {
 			load := func() *arrivals {
 				return &arrivals{r: rand.New(rand.NewPCG(1, 2)), gap: 1e9 / c.rate, input: c.input, output: c.output}
 			}
-			fast, err := New(chat(b))
+			fast, err := New(s)
 			if err != nil {
 				b.Fatal(err)
 			}
-			slow, err := NewReference(chat(b))
+			slow, err := NewReference(s)
 			if err != nil {
 				b.Fatal(err)
 			}
 			drive(fast, load(), 1000) // tables are made, lists have grown
-			fast, _ = New(chat(b))
+			fast, _ = New(s)
 			b.ReportAllocs()
 			b.ResetTimer()
 			drive(fast, load(), b.N)

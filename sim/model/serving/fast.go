@@ -30,6 +30,7 @@ type Fast struct {
 	context int64    // sum of seq.offset, without proposed tokens
 	left    int64    // what they have to generate, in parts, at decoded = 0
 	classes []int32  // sequences by seq.offset modulo a block
+	some    []uint64 // a bit for each class that has any
 	ends    finishes // those that decode
 
 	running, waiting list
@@ -99,6 +100,7 @@ func newFast(s *Spec, step stepper, kvTokens int64) (*Fast, error) {
 	}
 	f := &Fast{core: *c, ratio: ratioFirst}
 	f.classes = make([]int32, f.block*f.parts)
+	f.some = make([]uint64, (len(f.classes)+63)/64)
 	return f, nil
 }
 
@@ -150,7 +152,8 @@ func (f *Fast) Abort(at units.Time, q *Sequence) {
 		if s.decoding {
 			q.Generated = f.generated(s)
 		}
-		s.aborted = true
+		own := *q // the owner may use it again before the iteration ends
+		s.q, s.aborted = &own, true
 		f.aborted = append(f.aborted, s)
 		for i := len(f.aborted) - 1; i > 0 && f.aborted[i-1].order > s.order; i-- {
 			f.aborted[i-1], f.aborted[i] = s, f.aborted[i-1]

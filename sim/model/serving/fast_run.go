@@ -2,6 +2,7 @@ package serving
 
 import (
 	"math"
+	"math/bits"
 
 	"orrery/sim/plan"
 	"orrery/sim/units"
@@ -109,6 +110,17 @@ func (f *Fast) crossing() int {
 	return n
 }
 
+// classify counts a decoding sequence, or takes one away.
+func (f *Fast) classify(offset int64, n int32) {
+	class := mod(offset, int64(len(f.classes)))
+	f.classes[class] += n
+	if f.classes[class] == 0 {
+		f.some[class>>6] &^= 1 << (class & 63)
+	} else {
+		f.some[class>>6] |= 1 << (class & 63)
+	}
+}
+
 func mod(a, m int64) int64 {
 	if a %= m; a < 0 {
 		a += m
@@ -157,16 +169,20 @@ func (f *Fast) moments(j, m, n int64) float64 {
 func (f *Fast) growthParts(k int64) (blocks int, moment float64) {
 	m := int64(len(f.classes))
 	up := func(x int64) int64 { return (x + m - 1) / m }
-	for class, c := range f.classes {
-		if c == 0 {
-			continue
-		}
-		x := mod(int64(class)+f.decoded*f.gain, m)
-		now, then := up(x), up(x+k*f.gain)
-		blocks += int(c) * int(then-now)
-		for b := now; b < then; b++ { // the first iteration whose parts are more than b blocks
-			j := (b*m-x)/f.gain + 1
-			moment += float64(float64(c) * float64(f.span(j)))
+	now := mod(f.decoded*f.gain, m)
+	for w, word := range f.some {
+		for ; word != 0; word &= word - 1 {
+			class := w<<6 + bits.TrailingZeros64(word)
+			c, x := f.classes[class], int64(class)+now
+			if x >= m {
+				x -= m
+			}
+			have, then := up(x), up(x+k*f.gain)
+			blocks += int(c) * int(then-have)
+			for b := have; b < then; b++ { // the first iteration whose parts are more than b blocks
+				j := (b*m-x)/f.gain + 1
+				moment += float64(float64(c) * float64(f.span(j)))
+			}
 		}
 	}
 	return blocks, moment

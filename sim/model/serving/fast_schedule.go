@@ -57,7 +57,7 @@ func (f *Fast) decode(s *seq, from int) {
 	f.batch++
 	f.context += s.offset - int64(f.proposed)*f.parts
 	f.left += int64(f.output(s.q)-from)*f.parts + s.entered*f.gain
-	f.classes[mod(s.offset, int64(len(f.classes)))]++
+	f.classify(s.offset, 1)
 	f.ends.push(s)
 }
 
@@ -68,7 +68,7 @@ func (f *Fast) undecode(s *seq) {
 	f.batch--
 	f.context -= s.offset - int64(f.proposed)*f.parts
 	f.left -= int64(f.output(s.q)-s.from)*f.parts + s.entered*f.gain
-	f.classes[mod(s.offset, int64(len(f.classes)))]--
+	f.classify(s.offset, -1)
 	f.ends.remove(s)
 }
 

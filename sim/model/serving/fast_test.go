@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"orrery/sim/plan"
 	"orrery/sim/units"
 )
 
@@ -22,6 +23,21 @@ func TestFast(t *testing.T) {
 			t.Logf("script %d: %+v %+v kv %d", i, s.spec.Engine, s.spec.Role, s.kvTokens)
 			return
 		}
+	}
+}
+
+// TestLongRuns compares where one busy period takes hours, so that the clock's anchor has to move.
+func TestLongRuns(t *testing.T) {
+	for _, speed := range []int64{full, 400_000, 1} {
+		s := script{spec: Spec{Engine: small(plan.EngineVLLM), Role: plan.RoleBoth}, step: eightB, kvTokens: 2_000_000}
+		at := units.Time(0)
+		for i, output := range []int{500_000, 300_000, 20, 400_000, 7} {
+			s.calls = append(s.calls, call{at: at, kind: "submit", q: Sequence{Input: 10, Output: output}, seq: i})
+			at += 700e9
+			s.calls = append(s.calls, call{at: at, kind: "load"}, call{at: at, kind: "speed", speed: speed})
+			speed = full
+		}
+		compare(t, &s)
 	}
 }
 

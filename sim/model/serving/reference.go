@@ -105,7 +105,8 @@ func (r *Reference) Abort(at units.Time, q *Sequence) {
 	}
 	q.state = nil
 	if m.resident {
-		m.aborted = true
+		own := *q // the owner may use it again before the iteration ends
+		m.q, m.aborted = &own, true
 		return
 	}
 	if r.waiting[0] == m {

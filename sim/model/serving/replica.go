@@ -40,7 +40,7 @@ type Sequence struct {
 	First     units.Time // its first token was there; Never before
 	Ended     units.Time // Never before
 	Cached    int        // tokens of the prompt that the prefix cache had when it began first
-	Generated int        // tokens so far
+	Generated int        // tokens when it was last told of, lost its KV cache or was aborted
 	Preempted int        // times that it lost its KV cache
 	Refused   string     // why the replica cannot serve it at all, "" = it can
 
