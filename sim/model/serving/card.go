@@ -51,7 +51,7 @@ func Card() card.Card {
 			"ai-dynamo/aiconfigurator, commit 095f58a: memory set aside for communication",
 			"defaults of vLLM, SGLang, TensorRT-LLM and TGI: presets.go, each with its place in their source",
 			"shapes of models: training/models.yaml; published speeds: validation.yaml, each with its source",
-			"own measurement of single iterations: testdata/measure.py on one H200 SXM, PyTorch 2.11.0, 2026-11-26",
+			"own measurement: testdata/measure.py on one H200 SXM, PyTorch 2.11.0, 2026-11-26; its output: h200.jsonl",
 		},
 		Calibration: calibration(p),
 		Error:       errorLines(),
