@@ -21,11 +21,13 @@ type Clock struct {
 	mu      sync.Mutex
 	touched []*timer // since the last barrier
 	live    int      // timers that run and could be stopped
+	running map[*timer]bool
+	closed  bool
 }
 
 // NewClock returns a clock. Its sleeps and timers keep a run alive, what After returns does not.
 func NewClock(e *engine.Engine) *Clock {
-	c := &Clock{e: e}
+	c := &Clock{e: e, running: map[*timer]bool{}}
 	e.OnSettled(c.settled)
 	return c
 }
@@ -68,9 +70,34 @@ func (c *Clock) start(d units.Duration, background, counted bool) *timer {
 	t := &timer{c: c, ch: make(chan time.Time, 1), background: background, counted: counted}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		t.ch <- c.e.Clock()
+		return t
+	}
 	t.idle = counted && c.Idle != nil && c.Idle(d, c.live)
+	c.running[t] = true
 	t.arm(d)
 	return t
+}
+
+// Close ends all timers, so that nobody waits for one any more.
+func (c *Clock) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for t := range c.running {
+		t.end()
+	}
+}
+
+// end has the timer end now. The caller holds the clock.
+func (t *timer) end() {
+	t.disarm()
+	delete(t.c.running, t)
+	select {
+	case t.ch <- t.c.e.Clock():
+	default:
+	}
 }
 
 // arm starts the timer. The caller holds the clock.
@@ -113,6 +140,7 @@ func (t *timer) Stop() bool {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
 	was := t.disarm()
+	delete(t.c.running, t)
 	t.touch()
 	return was
 }
@@ -123,6 +151,7 @@ func (t *timer) Reset(d units.Duration) bool {
 	defer t.c.mu.Unlock()
 	was := t.disarm()
 	t.idle = false
+	t.c.running[t] = true
 	t.arm(d)
 	return was
 }
@@ -144,11 +173,7 @@ func (c *Clock) settled() {
 		t.event = push(c.e.Now().Add(max(t.d, 0)).RoundUp(), engine.PhaseObserve, "timer", func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			t.disarm()
-			select {
-			case t.ch <- c.e.Clock():
-			default:
-			}
+			t.end()
 		})
 	}
 	c.touched = c.touched[:0]

@@ -1,0 +1,184 @@
+package karpenter
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/awslabs/operatorpkg/status"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	v1 "sigs.k8s.io/karpenter/pkg/apis/v1"
+	kevents "sigs.k8s.io/karpenter/pkg/events"
+
+	"orrery/sim/engine"
+	"orrery/sim/journal"
+	"orrery/sim/units"
+)
+
+// told are the reasons of Karpenter's events that go into the journal, when what they say about an object changes. What
+// is left out says again what other records say: nominations, evictions, readiness.
+var told = []string{kevents.DisruptionBlocked, kevents.DisruptionLaunching, kevents.DisruptionTerminating,
+	kevents.Unconsolidatable, kevents.ConsolidationCandidate, kevents.ConsolidationRejected, kevents.ConsolidationApproved,
+	kevents.FailedScheduling, kevents.NoCompatibleInstanceTypes, kevents.NodeRepairBlocked, kevents.FailedDraining,
+	kevents.TerminationGracePeriodExpiring, kevents.TerminationFailed, kevents.FailedConsistencyCheck,
+	kevents.InsufficientCapacityError, kevents.NodeClassNotReady, kevents.UnregisteredTaintMissing}
+
+// passing are messages of DisruptionBlocked about stages of a node's life, which other records tell.
+var passing = []string{"Nodeclaim does not have an associated node", "Node isn't initialized",
+	"Node is deleting or marked for deletion", "Node is nominated for a pending pod"}
+
+// recorder implements events.Recorder: it hands events to the journal at the end of their instant, sorted, because
+// upstream publishes some of them in the order of a map.
+type recorder struct {
+	e      *engine.Engine
+	record func(journal.Body)
+
+	mu      sync.Mutex
+	pending []journal.Condition
+
+	last map[[2]string]said // by object and type; driver only
+	due  *engine.Event
+}
+
+// said is what was recorded last about an object.
+type said struct {
+	message string
+	at      units.Time
+}
+
+func newRecorder(e *engine.Engine, record func(journal.Body)) *recorder {
+	r := &recorder{e: e, record: record, last: map[[2]string]said{}}
+	e.OnSettled(r.settled)
+	return r
+}
+
+// Publish implements events.Recorder.
+func (r *recorder) Publish(list ...kevents.Event) {
+	if r.record == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range list {
+		if slices.Contains(told, e.Reason) && !(e.Reason == kevents.DisruptionBlocked && slices.Contains(passing, e.Message)) {
+			r.pending = append(r.pending, journal.Condition{Object: nameOf(e.InvolvedObject), Type: e.Reason, Status: e.Type,
+				Message: steady(e.Message)})
+		}
+	}
+}
+
+func (r *recorder) settled() {
+	r.mu.Lock()
+	due := len(r.pending) > 0
+	r.mu.Unlock()
+	if due && !r.due.Pending() {
+		r.due = r.e.Background(r.e.Now(), engine.PhaseSample, "karpenter: events", r.flush)
+	}
+}
+
+func (r *recorder) flush() {
+	r.mu.Lock()
+	list := r.pending
+	r.pending = nil
+	r.mu.Unlock()
+	slices.SortStableFunc(list, func(a, b journal.Condition) int {
+		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Type, b.Type),
+			strings.Compare(a.Message, b.Message))
+	})
+	list = slices.Compact(list)
+	for _, c := range list {
+		if name, ok := strings.CutPrefix(c.Object, "NodeClaim/"); ok && slices.ContainsFunc(list, func(o journal.Condition) bool {
+			return o.Object == "Node/"+name && o.Type == c.Type
+		}) {
+			continue // upstream tells the same of the node, whose name is that of its NodeClaim
+		}
+		key := [2]string{c.Object, c.Type}
+		if was, ok := r.last[key]; ok && was.message == c.Message {
+			continue
+		}
+		r.last[key] = said{c.Message, r.e.Now()}
+		r.record(c)
+	}
+}
+
+// forget drops what was said about an object that is gone.
+func (r *recorder) forget(object string) {
+	for _, reason := range told {
+		delete(r.last, [2]string{object, reason})
+	}
+}
+
+var typo = regexp.MustCompile(` \(typo of "[^"]*"\?\)`)
+
+// steady takes out of a message what depends on the order of maps: hints at typing errors are dropped, and requirements
+// that do not fit are sorted.
+func steady(message string) string {
+	message = typo.ReplaceAllString(message, "")
+	const begin = "incompatible requirements, "
+	parts := strings.Split(message, "; ")
+	for i := 0; i < len(parts); i++ {
+		at := strings.LastIndex(parts[i], begin)
+		if at < 0 {
+			continue
+		}
+		end := i + 1
+		for end < len(parts) && strings.HasPrefix(parts[end], "key ") {
+			end++
+		}
+		head := parts[i][:at+len(begin)]
+		parts[i] = parts[i][at+len(begin):]
+		slices.Sort(parts[i:end])
+		parts[i] = head + parts[i]
+		i = end - 1
+	}
+	return strings.Join(parts, "; ")
+}
+
+// nameOf is Kind/name of an object, with its namespace between where it has one.
+func nameOf(obj runtime.Object) string {
+	kind := strings.TrimPrefix(strings.TrimPrefix(fmt.Sprintf("%T", obj), "*"), "v1.")
+	m, ok := obj.(metav1.Object)
+	switch {
+	case !ok:
+		return kind
+	case m.GetNamespace() != "":
+		return kind + "/" + m.GetNamespace() + "/" + m.GetName()
+	}
+	return kind + "/" + m.GetName()
+}
+
+// Conditions are the conditions of a NodePool or NodeClaim that are others in now than they were in old, which is nil
+// for a new object. Nothing is said of other kinds.
+func Conditions(old, now runtime.Object) (out []journal.Condition) {
+	before := map[string]status.Condition{}
+	for _, c := range conditionsOf(old) {
+		before[c.Type] = c
+	}
+	for _, c := range conditionsOf(now) {
+		if was, ok := before[c.Type]; ok && was.Status == c.Status && was.Reason == c.Reason && was.Message == c.Message {
+			continue
+		}
+		out = append(out, journal.Condition{Object: nameOf(now), Type: c.Type, Status: string(c.Status), Reason: c.Reason,
+			Message: steady(c.Message)})
+	}
+	slices.SortFunc(out, func(a, b journal.Condition) int { return strings.Compare(a.Type, b.Type) })
+	return out
+}
+
+func conditionsOf(obj runtime.Object) []status.Condition {
+	switch o := obj.(type) {
+	case *v1.NodePool:
+		if o != nil {
+			return o.GetConditions()
+		}
+	case *v1.NodeClaim:
+		if o != nil {
+			return o.GetConditions()
+		}
+	}
+	return nil
+}
