@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"orrery/sim/engine"
 	"orrery/sim/fleet"
@@ -22,6 +21,7 @@ import (
 	"orrery/sim/plan"
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/jobcontroller"
+	"orrery/sim/policy/karpenter"
 	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/policy/resourceclaim"
 	"orrery/sim/rng"
@@ -38,6 +38,7 @@ type cluster struct {
 	engine    *engine.Engine
 	streams   *rng.Source
 	store     *kube.Store
+	karpenter *karpenter.Controller // nil when it is not run
 	fleet     *fleet.Fleet
 	pools     map[string]*plan.Pool // by name of the nodes that exist
 	cloud     *clouds
@@ -120,8 +121,12 @@ func (c *cluster) build() error {
 	c.upstream.install()
 	c.announce()
 	var err error
-	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed,
-		Schemes: []*runtime.Scheme{dra.Scheme()}}); err != nil {
+	schemes, customs, err := served(mayNeedKarpenter(c.plan))
+	if err != nil {
+		return err
+	}
+	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed, Schemes: schemes,
+		Customs: customs}); err != nil {
 		return err
 	}
 	c.fleet = fleet.New(c.policy())
@@ -151,6 +156,9 @@ func (c *cluster) build() error {
 		return err
 	}
 	if err := c.buildClaims(); err != nil {
+		return err
+	}
+	if err := c.buildKarpenter(); err != nil {
 		return err
 	}
 	return c.buildScheduler()
@@ -260,6 +268,9 @@ func (c *cluster) close() {
 		c.claimController.Close()
 	}
 	c.closeControllers()
+	if c.karpenter != nil {
+		c.karpenter.Close()
+	}
 	c.engine.Drain()
 	c.upstream.restore()
 }
@@ -291,6 +302,7 @@ func (c *cluster) committed(k kube.Commit) {
 		c.jobCommitted(k, job)
 	}
 	c.scaleCommitted(k)
+	c.karpenterCommitted(k)
 	if k.Verb != kube.VerbDelete && c.kubelet != nil {
 		c.kubelet.OnCommit(k.Verb, k.Old, k.New)
 	}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"orrery/sim/kube"
-	"orrery/sim/kwok/dra"
 	"orrery/sim/plan"
 	"orrery/sim/policy/operators"
 	"orrery/sim/units"
@@ -46,7 +45,11 @@ const (
 
 // readManifests decodes a manifest file.
 func readManifests(f plan.File) ([]manifest, error) {
-	objects, err := kube.DecodeManifests(f.Name, f.Data, dra.Scheme(), operators.Scheme())
+	schemes, customs, err := served(namesKarpenter(f))
+	if err != nil {
+		return nil, err
+	}
+	objects, err := kube.Decoding{Schemes: append(schemes, operators.Scheme()), Customs: customs}.Manifests(f.Name, f.Data)
 	var out []manifest
 	errs := []error{err}
 	for _, obj := range objects {
@@ -159,12 +162,15 @@ func createManifests(store *kube.Store, list []manifest, namespace func(name str
 }
 
 // admit tries the manifests on an API of their own, so that what a run would refuse is known before it starts.
-func admit(list []manifest, epoch time.Time) error {
+func admit(list []manifest, epoch time.Time, withKarpenter bool) error {
 	if len(list) == 0 {
 		return nil
 	}
-	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch },
-		Schemes: []*runtime.Scheme{dra.Scheme()}})
+	schemes, customs, err := served(withKarpenter)
+	if err != nil {
+		return err
+	}
+	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch }, Schemes: schemes, Customs: customs})
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func Check(p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	return admit(x.manifests, p.Epoch)
+	return admit(x.manifests, p.Epoch, mayNeedKarpenter(p))
 }
 
 func read(p *plan.Plan) (*parts, error) {

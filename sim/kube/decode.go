@@ -145,48 +145,51 @@ func (d *decoder) object(doc document, n *yaml.Node, text []byte) {
 		return
 	}
 	obj, _, err := d.strict.Decode(text, nil, nil)
+	if c := d.customs.of(gvk); c != nil {
+		d.custom(doc, n, text, c, err)
+		return
+	}
 	if err != nil {
 		d.decodeErrors(doc, n, err)
 		return
 	}
-	if c := d.customs.of(gvk); c != nil {
-		if obj = d.custom(doc, n, text, c); obj == nil {
-			return
-		}
-	}
 	d.objects = append(d.objects, obj)
 }
 
-// custom decodes an object that has a definition, and returns nil when it is not as that says.
-func (d *decoder) custom(doc document, n *yaml.Node, text []byte, c *custom) runtime.Object {
-	at := doc.line + n.Line - 1
-	var obj runtime.Object
-	var content *unstructured.Unstructured
+// custom decodes an object that has a definition. unset is what is wrong with it before it has its defaults.
+func (d *decoder) custom(doc document, n *yaml.Node, text []byte, c *custom, unset error) {
+	before := len(d.errs)
+	if unset != nil && runtime.IsStrictDecodingError(unset) {
+		d.decodeErrors(doc, n, unset)
+	}
 	full, err := sigsyaml.YAMLToJSON(text)
+	var content *unstructured.Unstructured
 	if err == nil {
 		full, content, err = c.defaulted(full)
 	}
 	if err == nil {
-		obj, _, err = d.strict.Decode(full, nil, nil)
-	}
-	if err == nil {
 		err = c.check(content)
 	}
+	var obj runtime.Object
+	if err == nil && len(d.errs) == before {
+		obj, _, err = d.strict.Decode(full, nil, nil)
+	}
 	var status apierrors.APIStatus
-	switch {
-	case err == nil:
-		return obj
-	case errors.As(err, &status) && status.Status().Details != nil && len(status.Status().Details.Causes) > 0:
+	if errors.As(err, &status) && status.Status().Details != nil {
 		for _, cause := range status.Status().Details.Causes {
 			if cause.Field == "<nil>" {
 				continue // upstream: some rules were not checked because of the other mistakes
 			}
 			d.fail(doc.line+lineOf(n, cause.Field)-1, "%s: %s", cause.Field, cause.Message)
 		}
-	default:
-		d.fail(at, "%v", err)
 	}
-	return nil
+	switch {
+	case len(d.errs) > before:
+	case err != nil:
+		d.fail(doc.line+n.Line-1, "%v", err)
+	default:
+		d.objects = append(d.objects, obj)
+	}
 }
 
 // list decodes the items of a List.

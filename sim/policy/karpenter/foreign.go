@@ -47,6 +47,15 @@ func nodeClasses() []status.Object {
 	return out
 }
 
+// NodeClasses names the kinds of node classes that NodePools may refer to, as Kind.group.
+func NodeClasses() []string {
+	out := []string{"KWOKNodeClass.karpenter.kwok.sh"}
+	for _, c := range foreign {
+		out = append(out, c.gvk.Kind+"."+c.gvk.Group)
+	}
+	return out
+}
+
 func addForeign(s *runtime.Scheme) {
 	for _, c := range foreign {
 		metav1.AddToGroupVersion(s, c.gvk.GroupVersion())

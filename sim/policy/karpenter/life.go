@@ -1,10 +1,10 @@
 package karpenter
 
 import (
-	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	v1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 
 	"orrery/sim/engine"
@@ -62,12 +62,12 @@ func (c *Controller) why(nc *v1.NodeClaim) string {
 	return "Deleted"
 }
 
-// tries is how many launches in a row may fail for want of stock before a run that waits for nothing else ends: they are
-// three minutes and more apart.
+// tries is how many launches in a row may fail for want of stock before a run that waits for nothing else ends: they
+// are three minutes and more apart.
 const tries = 480
 
-// failed is told of a launch that failed because all its offerings are out of stock, and with nil of one that succeeded. As
-// long as an offering will be tried again, the run goes on.
+// failed is told of a launch that failed because all its offerings are out of stock, and with nil of one that
+// succeeded. As long as an offering will be tried again, the run goes on.
 func (c *Controller) failed(err error) {
 	if err == nil {
 		c.failures = 0
@@ -83,4 +83,4 @@ func (c *Controller) failed(err error) {
 }
 
 // Forget drops what is remembered of an object that is gone. Driver only.
-func (c *Controller) Forget(kind, name string) { c.recorder.forget(fmt.Sprintf("%s/%s", kind, name)) }
+func (c *Controller) Forget(obj runtime.Object) { c.recorder.forget(nameOf(obj)) }

@@ -12,7 +12,8 @@ import (
 	"github.com/patrickmn/go-cache"
 )
 
-// routine are messages that upstream logs as errors and that say nothing new: the events say it, or the next try succeeds.
+// routine are messages that upstream logs as errors and that say nothing new: the events say it, or the next try
+// succeeds.
 var routine = []string{
 	"could not schedule pod",           // event FailedScheduling
 	"failed launching nodeclaim",       // event InsufficientCapacityError

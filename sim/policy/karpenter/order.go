@@ -16,9 +16,9 @@ import (
 	"sigs.k8s.io/karpenter/pkg/controllers/disruption"
 )
 
-// Upstream ranges over maps. Where the order decides, what is here gives it one, outside of upstream's code: candidates
-// for disruption come in the order of their names, so that ties are broken by name, and NodeClaims say their requirements
-// in the order of their keys.
+// Upstream ranges over maps. Where the order decides, what is here gives it one, outside of upstream's code:
+// candidates for disruption come in the order of their names, so that ties are broken by name, and NodeClaims say
+// their requirements in the order of their keys.
 
 // field returns an unexported field of the struct that p points to, to be set.
 func field(p any, name string) (reflect.Value, error) {
@@ -159,7 +159,8 @@ func orderValidator(m disruption.Method) error {
 type validator struct{ disruption.Validator }
 
 // Validate implements disruption.Validator.
-func (v validator) Validate(ctx context.Context, cmd disruption.Command, wait time.Duration) (disruption.Command, error) {
+func (v validator) Validate(ctx context.Context, cmd disruption.Command, wait time.Duration) (disruption.Command,
+	error) {
 	out, err := v.Validator.Validate(ctx, cmd, wait)
 	out.Candidates = slices.Clone(out.Candidates)
 	byName(out.Candidates)

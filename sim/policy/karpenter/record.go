@@ -64,7 +64,8 @@ func (r *recorder) Publish(list ...kevents.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range list {
-		if slices.Contains(told, e.Reason) && !(e.Reason == kevents.DisruptionBlocked && slices.Contains(passing, e.Message)) {
+		stage := e.Reason == kevents.DisruptionBlocked && slices.Contains(passing, e.Message)
+		if slices.Contains(told, e.Reason) && !stage {
 			r.pending = append(r.pending, journal.Condition{Object: nameOf(e.InvolvedObject), Type: e.Reason, Status: e.Type,
 				Message: steady(e.Message)})
 		}
@@ -91,9 +92,9 @@ func (r *recorder) flush() {
 	})
 	list = slices.Compact(list)
 	for _, c := range list {
-		if name, ok := strings.CutPrefix(c.Object, "NodeClaim/"); ok && slices.ContainsFunc(list, func(o journal.Condition) bool {
-			return o.Object == "Node/"+name && o.Type == c.Type
-		}) {
+		name, ok := strings.CutPrefix(c.Object, "NodeClaim/")
+		same := func(o journal.Condition) bool { return o.Object == "Node/"+name && o.Type == c.Type }
+		if ok && slices.ContainsFunc(list, same) {
 			continue // upstream tells the same of the node, whose name is that of its NodeClaim
 		}
 		key := [2]string{c.Object, c.Type}

@@ -17,9 +17,9 @@ import (
 	"orrery/sim/units"
 )
 
-// discovered is the domain of labels that GPU feature discovery gives a node once its driver runs. Karpenter cannot know
+// discovered are the domains of labels that feature discovery gives a node once its driver runs. Karpenter cannot know
 // them before, and refuses pods that select by them unless a NodePool's template promises them, as in real clusters.
-const discovered = "nvidia.com/"
+var discovered = []string{"nvidia.com/", "amd.com/", "beta.amd.com/", "habana.ai/"}
 
 // poolLabel is that of the run's pools, which machines of one type can be in different ones of.
 const poolLabel = "orrery.dev/pool"
@@ -47,7 +47,8 @@ func declareLabels(types []cloud.InstanceType) {
 
 // knows reports whether a provider knows a label of machines that do not exist yet.
 func knows(key string) bool {
-	return !strings.HasPrefix(key, discovered) && key != poolLabel &&
+	found := func(domain string) bool { return strings.HasPrefix(key, domain) }
+	return !slices.ContainsFunc(discovered, found) && key != poolLabel &&
 		!v1.RestrictedLabels.Has(key) && key != corev1.LabelHostname
 }
 
@@ -80,7 +81,8 @@ func instanceType(t cloud.InstanceType, off func(o cloud.Offering) bool) *cloudp
 	return out
 }
 
-// capacity is what a machine has for pods. Pools say what is left for pods, so that nothing is taken off for the system.
+// capacity is what a machine has for pods. Pools say what is left for pods, so that nothing is taken off for the
+// system.
 func capacity(t cloud.InstanceType) corev1.ResourceList {
 	out := corev1.ResourceList{
 		corev1.ResourceCPU:    *resource.NewMilliQuantity(t.CPUMilli, resource.DecimalSI),
