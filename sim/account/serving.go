@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"slices"
 
 	"orrery/sim/journal"
 	"orrery/sim/result"
@@ -26,7 +27,8 @@ type service struct {
 	journal.Service
 	tenant *tenant // its device time goes there
 	pods   int64
-	sum    journal.Requests // since the beginning; histograms apart
+	sum    journal.Requests // counts since the beginning
+	time   serviceTimes
 	series serviceSeries
 	stages []latencies
 	queue  latencies
@@ -34,6 +36,9 @@ type service struct {
 	starts startBook
 
 	ready, readyPeak int64
+	serving          int64          // ready or draining
+	servingT         units.Integral // replicas × time, which the request plane must agree with
+	servingSince     units.Time
 	ups, downs       int64
 }
 
@@ -41,7 +46,9 @@ type service struct {
 type serviceGroup struct {
 	journal.ServiceGroup
 	ready, peak int64
-	readyT      units.Integral // milli-GPU × time
+	serving     int64          // ready or draining
+	servingT    units.Integral // milli-GPU × time
+	busyT       units.Integral // the same of those that compute
 	since       units.Time
 }
 
@@ -54,13 +61,14 @@ type replica struct {
 
 // latencies is a histogram with its exact sum and maximum.
 type latencies struct {
-	pairs    []int64
-	sum, top int64
+	pairs []int64
+	sum   units.Integral
+	top   int64
 }
 
 func (l *latencies) add(x journal.Latencies) {
 	l.pairs = sketch.MergePairs(l.pairs, x.Pairs)
-	l.sum += int64(x.Sum)
+	l.sum.Add(1, x.Sum)
 	l.top = max(l.top, int64(x.Max))
 }
 
@@ -78,8 +86,33 @@ func (l *latencies) distribution() result.Distribution {
 		return result.Distribution{}
 	}
 	at := func(q float64) float64 { return float64(sketch.QuantilePairs(l.pairs, l.top, q)) / 1e9 }
-	return result.Distribution{Count: n, Mean: float64(l.sum) / 1e9 / float64(n), P50: at(0.5), P90: at(0.9),
+	return result.Distribution{Count: n, Mean: seconds(l.sum) / float64(n), P50: at(0.5), P90: at(0.9),
 		P95: at(0.95), P99: at(0.99), Max: float64(l.top) / 1e9}
+}
+
+// seconds of a time integral.
+func seconds(i units.Integral) float64 { return i.Hours() * 3600 }
+
+// serviceTimes are time integrals over a service's replicas.
+type serviceTimes struct {
+	running, waiting, kv, busy, compute, ready units.Integral
+}
+
+func (t *serviceTimes) add(b *journal.Requests) {
+	for _, x := range []struct {
+		to   *units.Integral
+		from units.Duration
+	}{{&t.running, b.Running}, {&t.waiting, b.Waiting}, {&t.kv, b.KV}, {&t.busy, b.Busy}, {&t.compute, b.Compute},
+		{&t.ready, b.Ready}} {
+		x.to.Add(1, x.from)
+	}
+}
+
+func (t *serviceTimes) merge(o *serviceTimes) {
+	for _, x := range []struct{ to, from *units.Integral }{{&t.running, &o.running}, {&t.waiting, &o.waiting},
+		{&t.kv, &o.kv}, {&t.busy, &o.busy}, {&t.compute, &o.compute}, {&t.ready, &o.ready}} {
+		*x.to = x.to.Plus(*x.from)
+	}
 }
 
 // serviceRecord takes the records about services, machines and autoscalers; known is false for any other.
@@ -121,6 +154,15 @@ func (f *Fold) addService(b journal.Service) error {
 	return nil
 }
 
+// replicaSteps are the states that may follow each state of a replica; a ready or draining one is told again when the
+// speed that neighbours leave it changes.
+var replicaSteps = map[string][]string{
+	"":                      {journal.ReplicaStarting},
+	journal.ReplicaStarting: {journal.ReplicaReady, journal.ReplicaGone},
+	journal.ReplicaReady:    {journal.ReplicaReady, journal.ReplicaDraining, journal.ReplicaGone},
+	journal.ReplicaDraining: {journal.ReplicaDraining, journal.ReplicaGone},
+}
+
 // replica follows the states of a replica and books its time.
 func (f *Fold) replica(b journal.Replica) error {
 	s := f.services.byName[b.Service]
@@ -128,32 +170,31 @@ func (f *Fold) replica(b journal.Replica) error {
 		return fmt.Errorf("replica %s belongs to group %s of service %s, which was not declared", b.Replica, b.Group,
 			b.Service)
 	}
-	g := s.groups[b.Group]
-	if f.services.replicas == nil {
-		f.services.replicas = map[string]*replica{}
-	}
+	g, was := s.groups[b.Group], ""
 	r := f.services.replicas[b.Replica]
-	if r == nil {
-		if b.State != journal.ReplicaStarting {
-			return fmt.Errorf("replica %s is %s before it starts", b.Replica, b.State)
+	if r != nil {
+		if was = r.state; r.service != s || r.group != g {
+			return fmt.Errorf("replica %s changes its group to %s of service %s", b.Replica, b.Group, b.Service)
 		}
-		f.services.replicas[b.Replica] = &replica{service: s, group: g, state: b.State}
-		return nil
 	}
-	served := r.state == journal.ReplicaReady
-	serves := b.State == journal.ReplicaReady
-	switch {
-	case serves && !served:
-		g.book(f.now)
-		g.ready++
-		g.peak = max(g.peak, g.ready)
-		s.ready++
-		s.readyPeak = max(s.readyPeak, s.ready)
+	if !slices.Contains(replicaSteps[was], b.State) {
+		return fmt.Errorf("replica %s is %q after %q, which cannot be", b.Replica, b.State, was)
+	}
+	if r == nil {
+		if f.services.replicas == nil {
+			f.services.replicas = map[string]*replica{}
+		}
+		r = &replica{service: s, group: g}
+		f.services.replicas[b.Replica] = r
+	}
+	s.book(f.now)
+	g.book(f.now)
+	ready, serving := readyOrNot(was, b.State, isServiceReady), readyOrNot(was, b.State, isServing)
+	g.ready, s.ready = g.ready+ready, s.ready+ready
+	g.serving, s.serving = g.serving+serving, s.serving+serving
+	g.peak, s.readyPeak = max(g.peak, g.ready), max(s.readyPeak, s.ready)
+	if ready > 0 {
 		f.started(b.Replica, s)
-	case served && !serves:
-		g.book(f.now)
-		g.ready--
-		s.ready--
 	}
 	if r.state = b.State; b.State == journal.ReplicaGone {
 		delete(f.services.replicas, b.Replica)
@@ -161,9 +202,32 @@ func (f *Fold) replica(b journal.Replica) error {
 	return nil
 }
 
-// book adds the time of ready replicas up to now.
+func isServiceReady(state string) bool { return state == journal.ReplicaReady }
+
+func isServing(state string) bool {
+	return state == journal.ReplicaReady || state == journal.ReplicaDraining
+}
+
+// readyOrNot is how many replicas a change of state adds to those that something is true of: −1, 0 or 1.
+func readyOrNot(from, to string, is func(string) bool) int64 {
+	switch {
+	case is(to) && !is(from):
+		return 1
+	case is(from) && !is(to):
+		return -1
+	}
+	return 0
+}
+
+// book adds the time of serving replicas up to now.
+func (s *service) book(now units.Time) {
+	s.servingT.Add(s.serving, now.Sub(s.servingSince))
+	s.servingSince = now
+}
+
+// book adds the device time of serving replicas up to now.
 func (g *serviceGroup) book(now units.Time) {
-	g.readyT.Add(g.ready*int64(g.GPUs), now.Sub(g.since))
+	g.servingT.Add(g.serving*int64(g.GPUs), now.Sub(g.since))
 	g.since = now
 }
 
@@ -193,17 +257,43 @@ func (f *Fold) requests(b journal.Requests) error {
 		*x.to += *x.from
 	}
 	t.InFlight, t.Queued = b.InFlight, b.Queued
-	for _, x := range []struct{ to, from *units.Duration }{
-		{&t.Running, &b.Running}, {&t.Waiting, &b.Waiting}, {&t.KV, &b.KV}, {&t.Busy, &b.Busy}, {&t.Ready, &b.Ready},
-		{&t.Compute, &b.Compute}, {&t.Span, &b.Span},
-	} {
-		*x.to += *x.from
+	if err := f.serviceTime(s, &b); err != nil {
+		return err
 	}
 	if sum := t.Completed + t.Rejected + t.TimedOut + t.Stopped + t.InFlight; sum != t.Arrived {
 		return fmt.Errorf("conservation broken: %d requests of service %s arrived, %d are accounted for", t.Arrived,
 			b.Service, sum)
 	}
 	s.series.add(f.now, &b)
+	return nil
+}
+
+// serviceTime takes the time integrals of a window. The time of replicas is kept twice, by the request plane and here
+// by the states of replicas: they must agree.
+func (f *Fold) serviceTime(s *service, b *journal.Requests) error {
+	for _, d := range append([]units.Duration{b.Span, b.Running, b.Waiting, b.KV, b.Compute, b.Busy, b.Ready},
+		b.GroupBusy...) {
+		if d < 0 {
+			return fmt.Errorf("service %s has a negative time", b.Service)
+		}
+	}
+	s.time.add(b)
+	if s.book(f.now); s.time.ready != s.servingT {
+		return fmt.Errorf("service %s: its replicas served %v hours by their windows and %v by their states", b.Service,
+			s.time.ready.Hours(), s.servingT.Hours())
+	}
+	switch {
+	case len(s.Groups) == 1:
+		g := s.groups[s.Groups[0].Group]
+		g.busyT.Add(int64(g.GPUs), b.Busy)
+	case len(b.GroupBusy) == len(s.Groups):
+		for i, d := range b.GroupBusy {
+			g := s.groups[s.Groups[i].Group]
+			g.busyT.Add(int64(g.GPUs), d)
+		}
+	case b.Busy > 0:
+		return fmt.Errorf("service %s has %d groups, and busy times of %d", b.Service, len(s.Groups), len(b.GroupBusy))
+	}
 	return nil
 }
 

@@ -64,27 +64,28 @@ func (f *Fold) serviceResult(s *service, d *result.Data) (result.Service, result
 	}
 	if span := f.now.Seconds(); span > 0 {
 		row.Goodput = float64(t.Good) / span
-		row.RunningMean, row.WaitingMean = t.Running.Seconds()/span, t.Waiting.Seconds()/span
-		row.ReplicasMean = t.Ready.Seconds() / span
+		row.RunningMean, row.WaitingMean = seconds(s.time.running)/span, seconds(s.time.waiting)/span
+		row.ReplicasMean = seconds(s.time.ready) / span
 	}
-	if t.Ready > 0 {
-		row.KVMean = t.KV.Seconds() / t.Ready.Seconds()
-		row.BusyFraction = math.Min(1, t.Busy.Seconds()/t.Ready.Seconds())
+	if ready := seconds(s.time.ready); ready > 0 {
+		row.KVMean = seconds(s.time.kv) / ready
+		row.BusyFraction = math.Min(1, seconds(s.time.busy)/ready)
 	}
-	if t.Busy > 0 {
-		row.ComputeFraction = math.Min(1, t.Compute.Seconds()/t.Busy.Seconds())
+	if busy := seconds(s.time.busy); busy > 0 {
+		row.ComputeFraction = math.Min(1, seconds(s.time.compute)/busy)
 	}
 	detail := result.ServiceDetail{Name: s.Service.Service, Series: s.series.result(), TTFT: ttft.histogram(),
 		TPOT: tpot.histogram(), E2E: e2e.histogram()}
 	for _, g := range s.Groups {
 		b := s.groups[g.Group]
 		b.book(f.now)
-		hours := b.readyT.GPUHours()
+		hours := b.servingT.GPUHours()
 		row.ReadyHours += hours
+		row.BusyHours += b.busyT.GPUHours()
 		detail.Groups = append(detail.Groups, result.ServiceGroup{Name: g.Group, Kind: g.Kind, Role: g.Role,
-			GPUs: g.GPUs.GPUs(), ReplicasMax: b.peak, GPUHours: hours})
+			GPUs: g.GPUs.GPUs(), ReplicasMax: b.peak, GPUHours: hours, BusyHours: b.busyT.GPUHours()})
 	}
-	row.BusyHours = row.ReadyHours * row.BusyFraction
+	row.BusyHours = math.Min(row.BusyHours, row.ReadyHours) // sums of floats
 	f.serviceHours(s, d, &row, &detail)
 	f.serviceStarts(s, &detail)
 	for i, name := range s.Stages {

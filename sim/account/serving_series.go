@@ -18,16 +18,18 @@ type serviceSeries struct {
 
 // serviceBin is the account of one bin.
 type serviceBin struct {
-	sum             journal.Requests // counts, tokens and integrals
+	sum             journal.Requests // counts and tokens
+	time            serviceTimes
 	ttft, tpot, e2e latencies
 }
 
 // add takes a window that ends at end. A window belongs to the bin in which it begins.
 func (s *serviceSeries) add(end units.Time, b *journal.Requests) {
 	if b.Span <= 0 {
-		if len(s.bins) > 0 { // what happened at the very instant of the last window's end
-			s.bins[len(s.bins)-1].add(b)
+		if len(s.bins) == 0 {
+			s.bins = make([]serviceBin, 1)
 		}
+		s.bins[len(s.bins)-1].add(b) // what happened at the very instant of the last window's end
 		return
 	}
 	if s.width == 0 {
@@ -60,6 +62,7 @@ func (s *serviceSeries) merge() {
 
 func (t *serviceBin) add(b *journal.Requests) {
 	t.count(b)
+	t.time.add(b)
 	t.ttft.add(b.TTFT)
 	t.tpot.add(b.TPOT)
 	t.e2e.add(b.E2E)
@@ -67,9 +70,10 @@ func (t *serviceBin) add(b *journal.Requests) {
 
 func (t *serviceBin) merge(o *serviceBin) {
 	t.count(&o.sum)
+	t.time.merge(&o.time)
 	for _, x := range []struct{ to, from *latencies }{{&t.ttft, &o.ttft}, {&t.tpot, &o.tpot}, {&t.e2e, &o.e2e}} {
 		x.to.pairs = sketch.MergePairs(x.to.pairs, x.from.pairs)
-		x.to.sum += x.from.sum
+		x.to.sum = x.to.sum.Plus(x.from.sum)
 		x.to.top = max(x.to.top, x.from.top)
 	}
 }
@@ -84,40 +88,37 @@ func (t *serviceBin) count(b *journal.Requests) {
 	s.TimedOut += b.TimedOut
 	s.Good += b.Good
 	s.Output += b.Output
-	s.Running += b.Running
-	s.Waiting += b.Waiting
-	s.KV += b.KV
-	s.Busy += b.Busy
-	s.Ready += b.Ready
 	s.InFlight = b.InFlight
 }
 
 // result returns rates, averages and percentiles.
 func (s *serviceSeries) result() (out result.ServiceSeries) {
 	n := len(s.bins)
-	out.Bin = s.width.Seconds()
+	if out.Bin = s.width.Seconds(); out.Bin == 0 {
+		n = 0 // no time has passed
+	}
 	columns := []*[]float64{&out.T, &out.Arrived, &out.Completed, &out.Rejected, &out.TimedOut, &out.Good, &out.TTFT50,
 		&out.TTFT95, &out.TTFT99, &out.TPOT50, &out.TPOT95, &out.TPOT99, &out.E2E50, &out.E2E95, &out.E2E99, &out.Ready,
 		&out.Busy, &out.Running, &out.Waiting, &out.KV, &out.InFlight, &out.OutputTokens, &out.Attainment}
 	for _, c := range columns {
 		*c = make([]float64, n)
 	}
-	for i := range s.bins {
+	for i := range n {
 		b := &s.bins[i]
 		span := b.sum.Span.Seconds()
 		if span == 0 {
 			span = out.Bin
 		}
 		rate := func(v int64) float64 { return float64(v) / span }
-		mean := func(d units.Duration) float64 { return d.Seconds() / span }
+		mean := func(t units.Integral) float64 { return seconds(t) / span }
 		out.T[i] = float64(i) * out.Bin
 		out.Arrived[i], out.Completed[i], out.Good[i] = rate(b.sum.Arrived), rate(b.sum.Completed), rate(b.sum.Good)
 		out.Rejected[i], out.TimedOut[i] = rate(b.sum.Rejected), rate(b.sum.TimedOut)
 		out.OutputTokens[i] = rate(b.sum.Output)
-		out.Ready[i], out.Busy[i] = mean(b.sum.Ready), mean(b.sum.Busy)
-		out.Running[i], out.Waiting[i] = mean(b.sum.Running), mean(b.sum.Waiting)
-		if b.sum.Ready > 0 {
-			out.KV[i] = b.sum.KV.Seconds() / b.sum.Ready.Seconds()
+		out.Ready[i], out.Busy[i] = mean(b.time.ready), mean(b.time.busy)
+		out.Running[i], out.Waiting[i] = mean(b.time.running), mean(b.time.waiting)
+		if ready := seconds(b.time.ready); ready > 0 {
+			out.KV[i] = seconds(b.time.kv) / ready
 		}
 		out.InFlight[i] = float64(b.sum.InFlight)
 		for _, x := range []struct {
@@ -141,7 +142,7 @@ func (s *serviceSeries) total(of func(*serviceBin) *latencies) (sum latencies) {
 	for i := range s.bins {
 		l := of(&s.bins[i])
 		sum.pairs = sketch.MergePairs(sum.pairs, l.pairs)
-		sum.sum += l.sum
+		sum.sum = sum.sum.Plus(l.sum)
 		sum.top = max(sum.top, l.top)
 	}
 	return sum

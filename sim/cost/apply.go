@@ -46,7 +46,8 @@ func Apply(data *result.Data, book *Book, basis Basis) error {
 	if err := book.Validate(); err != nil {
 		return err
 	}
-	a := applier{data: data, book: book, basis: basis, tenants: make([]units.MicroUSD, len(data.Tenants))}
+	a := applier{data: data, book: book, basis: basis, tenants: make([]units.MicroUSD, len(data.Tenants)),
+		ownKWh: map[string]float64{}}
 	for i := range data.Pools {
 		if err := a.pool(&data.Pools[i]); err != nil {
 			return fmt.Errorf("pricing pool %s: %w", data.Pools[i].Name, err)
@@ -82,6 +83,7 @@ type applier struct {
 	kWh         float64
 	unpriced    int64
 	tenants     []units.MicroUSD
+	ownKWh      map[string]float64 // by pool: of nodes without their GPUs, for each GPU-hour
 	warnings    []result.Warning
 }
 
@@ -172,8 +174,10 @@ func (a *applier) power(p *result.Pool, r *Rates) (parts, error) {
 		a.kWh += own
 		return parts{nodes: m.usd(own * usd)}, m.err
 	}
+	each := own / p.CapacityHours
+	a.ownKWh[p.Name] = each
 	part := func(watts, hours float64) units.MicroUSD {
-		e := kWh(watts, hours) + own*hours/p.CapacityHours
+		e := kWh(watts, hours) + float64(each*hours)
 		a.kWh += e
 		return m.usd(e * usd)
 	}

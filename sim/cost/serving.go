@@ -23,8 +23,8 @@ func (a *applier) services() {
 		for _, h := range d.ByPool {
 			for j := range a.data.Pools {
 				if p := &a.data.Pools[j]; p.Name == h.Pool {
-					watts := p.IdleWatts + busy*(p.BusyWatts-p.IdleWatts)
-					s.EnergyKWh += watts * h.GPUHours / 1000 * a.book.PUE.Value
+					watts := p.IdleWatts + float64(busy*(p.BusyWatts-p.IdleWatts))
+					s.EnergyKWh += float64(watts*h.GPUHours/1000*a.book.PUE.Value) + float64(a.ownKWh[p.Name]*h.GPUHours)
 				}
 			}
 		}

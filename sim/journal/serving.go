@@ -87,6 +87,8 @@ type Requests struct {
 	Busy    units.Duration `json:"busy_ns,omitempty"`
 	Compute units.Duration `json:"compute_ns,omitempty"`
 	Ready   units.Duration `json:"ready_ns,omitempty"`
+	// GroupBusy is Busy by the service's groups, in their order, where there are several.
+	GroupBusy []units.Duration `json:"group_busy_ns,omitempty"`
 	// Latencies of requests that completed in the window. TPOT is that of requests of two tokens and more.
 	TTFT  Latencies `json:"ttft"`
 	TPOT  Latencies `json:"tpot"`

@@ -6,8 +6,8 @@ type Serving struct {
 	Services     map[string]Service `json:"services"`
 	ServiceNames []string           `json:"service_names"`
 	Requests     Requests           `json:"requests"` // of all services with requests of their own
-	// GPUHours is the device time that replicas owned, from binding to release, and ReadyHours and BusyHours the parts of
-	// it in which they took requests, and computed.
+	// GPUHours is the device time that replicas owned, from binding to release, ReadyHours the part of it in which they
+	// took requests or ended those they had, and BusyHours the part in which they computed.
 	GPUHours   float64 `json:"gpu_hours"`
 	ReadyHours float64 `json:"ready_gpu_hours"`
 	BusyHours  float64 `json:"busy_gpu_hours"`
@@ -58,14 +58,14 @@ type Service struct {
 	WaitingMean  float64 `json:"waiting_mean"` // at replicas
 	KVMean       float64 `json:"kv_cache_used_mean"`
 
-	ReplicasMean float64 `json:"ready_replicas_mean"`
+	ReplicasMean float64 `json:"ready_replicas_mean"` // ready, or draining
 	ReplicasMax  int64   `json:"ready_replicas_max"`
 	ScaleUps     int64   `json:"scale_ups"`
 	ScaleDowns   int64   `json:"scale_downs"`
 	GPUHours     float64 `json:"gpu_hours"`
 	ReadyHours   float64 `json:"ready_gpu_hours"`
 	BusyHours    float64 `json:"busy_gpu_hours"`
-	BusyFraction float64 `json:"busy_fraction"` // BusyHours ÷ ReadyHours
+	BusyFraction float64 `json:"busy_fraction"` // busy ÷ ready time of replicas, each counted once whatever its size
 
 	// Money and energy of GPUHours. The input's part is that of the time that arithmetic limited, which is what prompts
 	// take; the output's is the rest.
@@ -123,7 +123,8 @@ type ServiceGroup struct {
 	Name, Kind, Role string
 	GPUs             float64 // of one replica
 	ReplicasMax      int64
-	GPUHours         float64 // ready
+	GPUHours         float64 // ready or draining
+	BusyHours        float64 // GPU-hours
 }
 
 // StageRow is the time requests spent in a stage of a pipeline.

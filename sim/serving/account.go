@@ -13,6 +13,7 @@ import (
 type integrals struct {
 	prefilled, generated, preemptions          int64
 	running, waiting, kv, busy, compute, ready units.Duration
+	groupBusy                                  []units.Duration // by group, where there are several
 }
 
 // account adds what the replica did since the last window, and begins the next.
@@ -26,6 +27,12 @@ func (r *replica) account(to *integrals) {
 	to.waiting += now.WaitingTime - was.WaitingTime
 	to.kv += now.KVTime - was.KVTime
 	to.busy += now.Busy - was.Busy
+	if n := len(r.svc.plan.Groups); n > 1 {
+		if to.groupBusy == nil {
+			to.groupBusy = make([]units.Duration, n)
+		}
+		to.groupBusy[r.Group] += now.Busy - was.Busy
+	}
 	to.compute += now.ComputeBound - was.ComputeBound
 	to.ready += r.p.now.Sub(r.readyFrom)
 	r.windowed, r.readyFrom = now, r.p.now
@@ -66,7 +73,8 @@ func (s *service) requests(sum *integrals, span units.Duration) journal.Requests
 		Input: w.input, Cached: w.cached, Output: w.output,
 		Prefilled: sum.prefilled, Generated: sum.generated, Preemptions: sum.preemptions,
 		Running: sum.running, Waiting: sum.waiting, KV: sum.kv, Busy: sum.busy, Compute: sum.compute, Ready: sum.ready,
-		TTFT: latencies(&w.ttft), TPOT: latencies(&w.tpot), E2E: latencies(&w.e2e), Queue: latencies(&w.queue),
+		GroupBusy: sum.groupBusy,
+		TTFT:      latencies(&w.ttft), TPOT: latencies(&w.tpot), E2E: latencies(&w.e2e), Queue: latencies(&w.queue),
 	}
 	for k := range w.stages {
 		b.Stages = append(b.Stages, latencies(&w.stages[k]))
