@@ -126,6 +126,9 @@ func (c *cluster) beginShare(r *replica) {
 			if divided(pool, s) {
 				c.pace.shares.add(client, key, node, pool, s)
 			}
+			if s.Profile != "" { // the instance is its device: it can keep busy no more than that
+				client.demand = int64(s.Share) * (workload.FullSpeed / int64(units.GPU))
+			}
 		}
 	}
 	if len(client.on) == 0 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"orrery/sim/journal"
+	"orrery/sim/result"
 )
 
 // chatScenario is a small cluster with one service on whole GPUs.
@@ -63,5 +64,40 @@ func TestServiceAnswers(t *testing.T) {
 	}
 	if states[journal.ReplicaStarting] != 2 || states[journal.ReplicaReady] != 2 {
 		t.Errorf("states of replicas: %v", states)
+	}
+}
+
+// TestServingPairs plays shipped scenarios of services that answer a question together: each meets its expectations,
+// both have the same requests, and the difference is what their descriptions say.
+func TestServingPairs(t *testing.T) {
+	service := func(p played, name string) result.Service { return p.data.Summary.Serving.Services[name] }
+	for name, tc := range map[string]struct {
+		a, b, service string
+		better        func(a, b result.Service) bool
+	}{
+		"disaggregated": {"serve-aggregated", "serve-disaggregated", "assistant", func(a, b result.Service) bool {
+			return b.TPOT.P99 < 0.9*a.TPOT.P99 && a.Attainment < a.Target && b.Attainment >= b.Target
+		}},
+		"mig": {"serve-whole", "serve-mig", "classify", func(a, b result.Service) bool {
+			return b.USDPerMTokens < a.USDPerMTokens/6 && b.TPOT.P50 > 3*a.TPOT.P50
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := play(t, tc.a), play(t, tc.b)
+			for _, p := range []played{a, b} {
+				for _, e := range p.data.Summary.Expectations {
+					if !e.Met {
+						t.Errorf("%s: %s is %v, outside its bounds", p.data.Summary.Scenario, e.Path, e.Value)
+					}
+				}
+			}
+			x, y := service(a, tc.service), service(b, tc.service)
+			if x.Requests.Arrived != y.Requests.Arrived || x.InputTokens != y.InputTokens {
+				t.Errorf("%s has %+v, %s %+v", tc.a, x.Requests, tc.b, y.Requests)
+			}
+			if !tc.better(x, y) {
+				t.Errorf("%s: %+v\n%s: %+v", tc.a, x, tc.b, y)
+			}
+		})
 	}
 }
