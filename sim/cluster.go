@@ -161,6 +161,7 @@ func (c *cluster) build() error {
 	if err := c.buildKarpenter(); err != nil {
 		return err
 	}
+	c.buildClusterAutoscaler()
 	return c.buildScheduler()
 }
 
