@@ -85,12 +85,12 @@ type Autoscaler struct {
 // group is a node group and what happened to it.
 type group struct {
 	Group
-	backoff   units.Duration
-	until     units.Time // backed off until then
-	failed    units.Time // the latest failure
-	failures  int        // in a row, without those for want of machines
-	machines  []cloud.Machine
-	upcoming  int // machines that are expected
+	backoff  units.Duration
+	until    units.Time // backed off until then
+	failed   units.Time // the latest failure
+	failures int        // in a row, without those for want of machines
+	machines []cloud.Machine
+	upcoming int // machines that are expected
 }
 
 // size is the group's target size.
