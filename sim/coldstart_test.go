@@ -54,9 +54,9 @@ func start(t *testing.T, registry plan.Registry, pods []served, also func(sim.Ha
 		if !ok || k.Verb == kube.VerbDelete {
 			return
 		}
-		now := units.Time(hands.Engine.Now()).Seconds()
+		now := hands.Engine.Now().Seconds()
 		if k.Sub == "binding" {
-			hands.Start(pod, specs[pod.Name], func() { ready[pod.Name] = units.Time(hands.Engine.Now()).Seconds() })
+			hands.Start(pod, specs[pod.Name], func() { ready[pod.Name] = hands.Engine.Now().Seconds() })
 		}
 		isReady := false
 		for _, c := range pod.Status.Conditions {

@@ -162,13 +162,14 @@ func refusal(p *corev1.Pod, n *simNode) string {
 		}, false); found {
 		return "node(s) had untolerated taint(s) {" + t.Key + ": " + t.Value + "}"
 	}
-	for _, r := range scheduler.AdmissionCheck(p, n.info, false) {
-		if r.InsufficientResource != nil {
-			return r.InsufficientResource.Reason
-		}
-		return r.Reason
+	why := scheduler.AdmissionCheck(p, n.info, false)
+	switch {
+	case len(why) == 0:
+		return ""
+	case why[0].InsufficientResource != nil:
+		return why[0].InsufficientResource.Reason
 	}
-	return ""
+	return why[0].Reason
 }
 
 // place puts a pod on the first of the nodes on which it fits.
