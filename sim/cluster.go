@@ -22,6 +22,7 @@ import (
 	"orrery/sim/policy/disruption"
 	"orrery/sim/policy/jobcontroller"
 	"orrery/sim/policy/karpenter"
+	"orrery/sim/policy/keda"
 	"orrery/sim/policy/kubescheduler"
 	"orrery/sim/policy/resourceclaim"
 	"orrery/sim/rng"
@@ -49,6 +50,8 @@ type cluster struct {
 
 	controllers controllers
 	scaling     scaling
+	metrics     metricsPath
+	keda        *keda.Controller // nil without ScaledObjects
 
 	jobController *jobcontroller.Controller // nil without Job objects
 	given         map[string]*batchv1.Job   // by job: Jobs of the user's manifests
@@ -126,7 +129,7 @@ func (c *cluster) build() error {
 		return err
 	}
 	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed, Schemes: schemes,
-		Customs: customs}); err != nil {
+		Customs: customs, ClusterScoped: keda.ClusterScoped()}); err != nil {
 		return err
 	}
 	c.fleet = fleet.New(c.policy())

@@ -33,7 +33,13 @@ func (c *cluster) buildControllers() error {
 		return err
 	}
 	c.engine.OnSettled(c.scaled)
-	return c.buildAutoscaler()
+	if err := c.buildMetrics(); err != nil {
+		return err
+	}
+	if err := c.buildAutoscaler(); err != nil {
+		return err
+	}
+	return c.buildKEDA()
 }
 
 // buildAutoscaler starts the controller of the HorizontalPodAutoscalers.
@@ -55,17 +61,9 @@ func (c *cluster) buildAutoscaler() error {
 	return err
 }
 
-// metricsAPIs are what the autoscalers read.
-func (c *cluster) metricsAPIs() hpa.Metrics {
-	if c.p.metrics != nil {
-		return c.p.metrics(c.engine.Clock)
-	}
-	return hpa.NoMetrics()
-}
-
 // needsControllers reports whether there is anything that they act on.
 func (c *cluster) needsControllers() bool {
-	if len(c.plan.Services) > 0 {
+	if len(c.plan.Services) > 0 || c.parts.scaledObjects() {
 		return true
 	}
 	for _, m := range c.parts.manifests {
@@ -84,6 +82,7 @@ func (c *cluster) controllerClient() *rest.Config {
 
 // closeControllers stops what buildControllers started.
 func (c *cluster) closeControllers() {
+	c.closeKEDA()
 	if c.controllers.workloads != nil {
 		c.controllers.workloads.Close()
 	}

@@ -14,6 +14,7 @@ import (
 
 	"orrery/sim/kube"
 	"orrery/sim/plan"
+	"orrery/sim/policy/keda"
 	"orrery/sim/policy/operators"
 	"orrery/sim/units"
 )
@@ -56,6 +57,9 @@ func readManifests(f plan.File) ([]manifest, error) {
 		m := manifest{object: obj, at: fmt.Sprintf("%s:%d", f.Name, lineOf(f.Data, obj)), run: -1}
 		if why := unsupportedClaim(obj); why != "" {
 			errs = append(errs, fmt.Errorf("%s: %s", m.at, why))
+		}
+		for _, err := range keda.Check(obj) {
+			errs = append(errs, fmt.Errorf("%s: %w", m.at, err))
 		}
 		if job, ok := obj.(*batchv1.Job); ok {
 			errs = append(errs, m.take(job, annotationRun, &m.run))
@@ -170,7 +174,8 @@ func admit(list []manifest, epoch time.Time, withKarpenter bool) error {
 	if err != nil {
 		return err
 	}
-	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch }, Schemes: schemes, Customs: customs})
+	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch }, Schemes: schemes, Customs: customs,
+		ClusterScoped: keda.ClusterScoped()})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"orrery/sim/plan"
 	"orrery/sim/policy/cloud"
 	"orrery/sim/policy/karpenter"
+	"orrery/sim/policy/keda"
 	"orrery/sim/units"
 )
 
@@ -32,10 +33,10 @@ func namesKarpenter(f plan.File) bool { return bytes.Contains(f.Data, []byte("ka
 // them: Karpenter's only if there may be such objects, as reading the definitions takes a while.
 func served(withKarpenter bool) ([]*runtime.Scheme, *kube.Customs, error) {
 	if !withKarpenter {
-		return []*runtime.Scheme{dra.Scheme()}, nil, nil
+		return []*runtime.Scheme{dra.Scheme(), keda.Scheme()}, nil, nil
 	}
 	customs, err := karpenterCustoms()
-	return []*runtime.Scheme{dra.Scheme(), karpenter.Scheme()}, customs, err
+	return []*runtime.Scheme{dra.Scheme(), keda.Scheme(), karpenter.Scheme()}, customs, err
 }
 
 // mayNeedKarpenter reports whether a plan may have anything of Karpenter's.

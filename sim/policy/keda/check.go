@@ -30,20 +30,26 @@ func ClusterScoped() []schema.GroupKind {
 // longestLabel is the longest value of a label (apis/keda/v1alpha1/scaledobject_webhook.go, maxK8sLabelValueLength).
 const longestLabel = 63
 
+// IsScaledObject reports whether the operator acts on an object.
+func IsScaledObject(obj runtime.Object) bool {
+	_, ok := obj.(*v1alpha1.ScaledObject)
+	return ok
+}
+
 // Check reports what KEDA's webhook or schema refuses about an object of its own, and what is not simulated, all at
 // once. Whether the scale target exists only shows later. Objects of other kinds are right.
-func Check(obj runtime.Object) error {
+func Check(obj runtime.Object) []error {
 	switch o := obj.(type) {
 	case *v1alpha1.ScaledObject:
 		return check(o)
 	case *v1alpha1.ScaledJob:
-		return errors.New("kind ScaledJob is not simulated: write the jobs as Jobs, or scale a Deployment with a " +
-			"ScaledObject")
+		return []error{errors.New("kind ScaledJob is not simulated: write the jobs as Jobs, or scale a Deployment " +
+			"with a ScaledObject")}
 	}
 	return nil
 }
 
-func check(so *v1alpha1.ScaledObject) error {
+func check(so *v1alpha1.ScaledObject) []error {
 	var errs []error
 	add := func(err error) {
 		if err != nil {
@@ -73,7 +79,9 @@ func check(so *v1alpha1.ScaledObject) error {
 	for i := range so.Spec.Triggers {
 		t, err := newTrigger(sources{}, so, i)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("spec.triggers[%d]: %w", i, err))
+			for _, err := range parts(err) {
+				errs = append(errs, fmt.Errorf("spec.triggers[%d]: %w", i, err))
+			}
 		} else if t.metric == "" {
 			resources++
 		}
@@ -82,7 +90,7 @@ func check(so *v1alpha1.ScaledObject) error {
 		errs = append(errs, errors.New("all triggers are cpu or memory and minReplicaCount is 0: usage of no pods cannot "+
 			"bring back the first; set minReplicaCount to 1 or more, or add another trigger"))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // checkNames is the webhook's verifyName and the CRD's limits on what is named.
@@ -132,4 +140,16 @@ func deref(p *int32, otherwise int32) int32 {
 		return otherwise
 	}
 	return *p
+}
+
+// parts are the errors that one is made of.
+func parts(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range many.Unwrap() {
+			out = append(out, parts(e)...)
+		}
+		return out
+	}
+	return []error{err}
 }

@@ -1,6 +1,7 @@
 package keda_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -172,7 +173,7 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := ""
-		if err := keda.Check(objects[0]); err != nil {
+		if err := errors.Join(keda.Check(objects[0])...); err != nil {
 			got = err.Error()
 		}
 		if !strings.Contains(got, x.want) || x.want == "" && got != "" {
@@ -188,7 +189,7 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := keda.Check(objects[0]); err == nil || !strings.Contains(err.Error(), "ScaledJob is not simulated") {
+	if err := errors.Join(keda.Check(objects[0])...); err == nil || !strings.Contains(err.Error(), "ScaledJob is not simulated") {
 		t.Errorf("ScaledJob: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package keda
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -67,7 +68,7 @@ func (c *Controller) bring(s *scaled, so *v1alpha1.ScaledObject) (run bool, text
 	if err := c.findTarget(s, so); err != nil {
 		return false, target, err
 	}
-	if err := check(so); err != nil {
+	if err := errors.Join(check(so)...); err != nil {
 		return false, "ScaledObject is not right", err
 	}
 	if err := c.build(s, so); err != nil {

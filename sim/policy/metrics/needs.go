@@ -28,7 +28,7 @@ type needs struct {
 
 // of returns how far back a series is looked at, and whether it is stored at all.
 func (n *needs) of(ls labels.Labels) (keep int64, stored bool) {
-	name := ls.Get(labels.MetricName)
+	name := ls.Get(metricName)
 	stored = !strings.HasSuffix(name, "_bucket")
 	if strings.HasSuffix(name, "_total") {
 		keep = rateInterval.Milliseconds() // the adapter can be asked for it at any time
@@ -91,7 +91,7 @@ func (s *Store) Uses() []string {
 	var out []string
 	for _, n := range s.needs.list {
 		for _, m := range n.matchers {
-			if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+			if m.Name == metricName && m.Type == labels.MatchEqual {
 				out = append(out, m.Value)
 			}
 		}

@@ -68,7 +68,7 @@ func (q *queryable) selected(m []*labels.Matcher) []*series {
 	var x *nameIndex
 	version := s.changes
 	for _, m := range m {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+		if m.Name == metricName && m.Type == labels.MatchEqual {
 			if x = s.names[m.Value]; x == nil {
 				return nil
 			}

@@ -9,6 +9,9 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
+// metricName is the label that holds a series' name.
+const metricName = "__name__"
+
 // point is a sample: milliseconds since 1970 and a value.
 type point struct {
 	t int64
@@ -152,7 +155,7 @@ type nameIndex struct {
 
 // series returns the series with the labels for one more target.
 func (s *Store) series(ls labels.Labels, keep int64) *series {
-	name := ls.Get(labels.MetricName)
+	name := ls.Get(metricName)
 	x := s.names[name]
 	if x == nil {
 		x = &nameIndex{name: name}
@@ -173,7 +176,7 @@ func (s *Store) drop(ser *series) {
 	if ser.users--; ser.users > 0 {
 		return
 	}
-	x := s.names[ser.labels.Get(labels.MetricName)]
+	x := s.names[ser.labels.Get(metricName)]
 	if i, found := x.find(ser.labels); found {
 		x.list = slices.Delete(x.list, i, i+1)
 		x.version++

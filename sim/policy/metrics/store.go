@@ -340,7 +340,7 @@ func (t *Target) seriesOf(p Sample) *series {
 	s := t.store
 	b := &s.builder
 	b.Reset()
-	b.Add(labels.MetricName, p.Name)
+	b.Add(metricName, p.Name)
 	for _, l := range p.Labels {
 		b.Add(t.renamed(l.Name), l.Value)
 	}
