@@ -61,6 +61,8 @@ require (
 	github.com/samber/lo v1.53.0 // indirect
 	go.uber.org/atomic v1.11.0 // indirect
 	gomodules.xyz/jsonpatch/v2 v2.5.0 // indirect
+	sigs.k8s.io/lws v0.9.0
+	volcano.sh/apis v1.12.1 // indirect
 )
 
 require (

@@ -61,6 +61,9 @@ func (s *Store) createLocked(k *kind, obj runtime.Object, dry bool) (runtime.Obj
 	if err := s.admitNamespace(k, m); err != nil {
 		return nil, err
 	}
+	if err := s.callWebhooks(k, obj, nil); err != nil {
+		return nil, err
+	}
 	m.SetCreationTimestamp(s.stamp())
 	m.SetUID(s.nextUID())
 	var err error

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	lwsv1 "sigs.k8s.io/lws/api/leaderworkerset/v1"
 )
 
 // scaleParts are the fields behind a scale.
@@ -37,6 +38,9 @@ func scalePartsOf(obj runtime.Object) (scaleParts, bool) {
 	case *corev1.ReplicationController:
 		return scaleParts{o.Spec.Replicas, labels.SelectorFromSet(o.Spec.Selector).String(), o.Status.Replicas,
 			func(obj runtime.Object, n int32) { obj.(*corev1.ReplicationController).Spec.Replicas = &n }}, true
+	case *lwsv1.LeaderWorkerSet: // as its definition says
+		return scaleParts{o.Spec.Replicas, o.Status.HPAPodSelector, o.Status.Replicas,
+			func(obj runtime.Object, n int32) { obj.(*lwsv1.LeaderWorkerSet).Spec.Replicas = &n }}, true
 	}
 	return scaleParts{}, false
 }

@@ -49,6 +49,8 @@ type Options struct {
 	ClusterScoped []schema.GroupKind
 	// Customs are the definitions of custom resources among those of Schemes; they say what is not namespaced, too.
 	Customs *Customs
+	// Webhooks are asked in their order when an object is created or updated.
+	Webhooks []Webhook
 	// KeepEvents stores Event objects. By default they are counted and dropped.
 	KeepEvents bool
 }

@@ -90,6 +90,11 @@ func (s *Store) replace(k *kind, old, obj runtime.Object, sub string, dry bool) 
 	if pod, ok := obj.(*corev1.Pod); ok && sub == "status" && s.quickStatus(old.(*corev1.Pod), pod) {
 		return s.put(k, old, obj, sub, dry)
 	}
+	if sub == "" {
+		if err := s.callWebhooks(k, obj, old); err != nil {
+			return nil, err
+		}
+	}
 	var err error
 	if strat != nil {
 		obj, err = s.reviseUpstream(k, strat, old, obj, sub)

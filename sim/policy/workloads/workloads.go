@@ -222,6 +222,9 @@ func Routine(err error) bool {
 	}
 	// Upstream formats some errors without wrapping them.
 	text := err.Error()
+	if strings.HasPrefix(text, "object is being deleted: pods ") {
+		return true // a StatefulSet that was made anew waits for the pods of the one before it
+	}
 	return strings.HasPrefix(text, "sync ") && (strings.Contains(text, "is not as new as written version") ||
 		strings.Contains(text, errTooYoung.Error()) || strings.Contains(text, "the object has been modified"))
 }
