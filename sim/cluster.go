@@ -124,12 +124,12 @@ func (c *cluster) build() error {
 	c.upstream.install()
 	c.announce()
 	var err error
-	schemes, customs, err := served(mayNeedKarpenter(c.plan))
+	options, err := apiOptions(mayNeedKarpenter(c.plan), servesSets(c.plan))
 	if err != nil {
 		return err
 	}
-	if c.store, err = kube.New(kube.Options{Now: c.engine.Clock, OnCommit: c.committed, Schemes: schemes,
-		Customs: customs, ClusterScoped: keda.ClusterScoped()}); err != nil {
+	options.Now, options.OnCommit = c.engine.Clock, c.committed
+	if c.store, err = kube.New(options); err != nil {
 		return err
 	}
 	c.fleet = fleet.New(c.policy())

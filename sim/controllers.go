@@ -9,6 +9,7 @@ import (
 	"orrery/sim/kube"
 	"orrery/sim/plan"
 	"orrery/sim/policy/control"
+	"orrery/sim/policy/crt"
 	"orrery/sim/policy/hpa"
 	"orrery/sim/policy/workloads"
 )
@@ -18,6 +19,7 @@ type controllers struct {
 	informers informers.SharedInformerFactory // nil when none of them is run
 	workloads *workloads.Controllers
 	hpa       *hpa.Controller
+	sets      *crt.Manager // of LeaderWorkerSets; nil = they are mapped to pods
 }
 
 // buildControllers starts the upstream controllers that the run's services and manifests need.
@@ -34,6 +36,9 @@ func (c *cluster) buildControllers() error {
 	}
 	c.engine.OnSettled(c.scaled)
 	if err := c.buildMetrics(); err != nil {
+		return err
+	}
+	if err := c.buildSets(); err != nil {
 		return err
 	}
 	if err := c.buildAutoscaler(); err != nil {
@@ -85,6 +90,9 @@ func (c *cluster) closeControllers() {
 	c.closeKEDA()
 	if c.controllers.workloads != nil {
 		c.controllers.workloads.Close()
+	}
+	if c.controllers.sets != nil {
+		c.controllers.sets.Close()
 	}
 	if c.controllers.hpa != nil {
 		c.controllers.hpa.Close()

@@ -45,12 +45,13 @@ const (
 )
 
 // readManifests decodes a manifest file.
-func readManifests(f plan.File) ([]manifest, error) {
-	schemes, customs, err := served(namesKarpenter(f))
+func readManifests(f plan.File, sets bool) ([]manifest, error) {
+	o, err := apiOptions(namesKarpenter(f), sets)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := kube.Decoding{Schemes: append(schemes, operators.Scheme()), Customs: customs}.Manifests(f.Name, f.Data)
+	objects, err := kube.Decoding{Schemes: append(o.Schemes, operators.Scheme()), Customs: o.Customs}.Manifests(f.Name,
+		f.Data) // of two schemes that know a kind the first one counts
 	var out []manifest
 	errs := []error{err}
 	for _, obj := range objects {
@@ -166,16 +167,16 @@ func createManifests(store *kube.Store, list []manifest, namespace func(name str
 }
 
 // admit tries the manifests on an API of their own, so that what a run would refuse is known before it starts.
-func admit(list []manifest, epoch time.Time, withKarpenter bool) error {
+func admit(list []manifest, p *plan.Plan) error {
 	if len(list) == 0 {
 		return nil
 	}
-	schemes, customs, err := served(withKarpenter)
+	options, err := apiOptions(mayNeedKarpenter(p), servesSets(p))
 	if err != nil {
 		return err
 	}
-	store, err := kube.New(kube.Options{Now: func() time.Time { return epoch }, Schemes: schemes, Customs: customs,
-		ClusterScoped: keda.ClusterScoped()})
+	options.Now = func() time.Time { return p.Epoch }
+	store, err := kube.New(options)
 	if err != nil {
 		return err
 	}

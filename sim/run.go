@@ -69,7 +69,7 @@ func Check(p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	return admit(x.manifests, p.Epoch, mayNeedKarpenter(p))
+	return admit(x.manifests, p)
 }
 
 func read(p *plan.Plan) (*parts, error) {
@@ -96,7 +96,7 @@ func read(p *plan.Plan) (*parts, error) {
 		errs = append(errs, err)
 	}
 	for _, f := range p.Manifests {
-		objs, err := readManifests(f)
+		objs, err := readManifests(f, servesSets(p))
 		if err != nil {
 			errs = append(errs, err)
 		}

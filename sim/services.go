@@ -376,8 +376,3 @@ func (c *cluster) finishServices() {
 	c.advance()
 	c.fallible(c.services.plane.Window(c.engine.Now()))
 }
-
-// createLeaderWorkerSet makes the object of a group of replicas over several nodes.
-func (c *cluster) createLeaderWorkerSet(s *plan.Service, _ *plan.ReplicaGroup) error {
-	return &InputError{fmt.Errorf("service %s: LeaderWorkerSets need their controller, which is not run yet", s.Name)}
-}

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
-	autoscalingclient "k8s.io/client-go/kubernetes/typed/autoscaling/v2"
 	"k8s.io/client-go/scale"
 )
 
@@ -53,8 +52,8 @@ func TestDirectScale(t *testing.T) {
 				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
 					Spec: corev1.PodSpec{Containers: container}}}})
 		hpa := create(f, autoscalerOf("d"))
-		var scales scale.ScalesGetter = f.Scales(gate)
-		var hpas autoscalingclient.HorizontalPodAutoscalersGetter = f.Autoscalers(cs.AutoscalingV2(), gate)
+		scales := f.Scales(gate)
+		hpas := f.Autoscalers(cs.AutoscalingV2(), gate)
 		if i == 0 {
 			config := f.RESTConfig(gate)
 			if scales, err = scale.NewForConfig(config, f.RESTMapper(), dynamic.LegacyAPIPathResolverFunc,
