@@ -124,6 +124,7 @@ func (c *cluster) karpenterCommitted(k kube.Commit) {
 	if c.karpenter == nil {
 		return
 	}
+	c.karpenter.Changed()
 	if k.Verb == kube.VerbDelete {
 		c.karpenter.Forget(k.New)
 		return

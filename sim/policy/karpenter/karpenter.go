@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -72,6 +73,9 @@ type Controller struct {
 	caches   []janitor
 	clock    *crt.Clock
 
+	changes atomic.Uint64 // writes to the API and what else may change a decision
+	changed atomic.Int64  // units.Time of the last
+
 	mu          sync.Mutex
 	interrupted map[string]bool // NodeClaims, by name
 	failures    int             // of launches since the last success
@@ -87,7 +91,7 @@ func Start(p Params) (*Controller, error) {
 	}
 	c := &Controller{e: p.Engine, provider: newProvider(p.Engine, p.Cloud), recorder: newRecorder(p.Engine, p.Record),
 		interrupted: map[string]bool{}}
-	c.provider.why, c.provider.failed = c.why, c.failed
+	c.provider.why, c.provider.failed, c.provider.changed = c.why, c.failed, c.Changed
 	ctx := options.ToContext(context.Background(), opts)
 	c.m, err = crt.New(crt.Params{Name: "karpenter", Engine: p.Engine, Client: p.Client, Mapper: p.Mapper,
 		Scheme: clientgoscheme.Scheme, Informer: p.Informer, Warm: warm(), Context: ctx,
@@ -128,6 +132,15 @@ func (c *Controller) build(opts *options.Options) error {
 			if err := orderMethods(d); err != nil {
 				return err
 			}
+			f, err := field(cluster, "clusterState")
+			if err != nil {
+				return err
+			}
+			at, ok := f.Addr().Interface().(*time.Time)
+			if !ok {
+				return fmt.Errorf("field clusterState of %T is a %s in this version of Karpenter", cluster, f.Type())
+			}
+			one = &disruptor{Controller: d, c: c, state: at}
 		}
 		if err := one.Register(ctx, c.m); err != nil {
 			return fmt.Errorf("karpenter: registering controller %T: %w", one, err)

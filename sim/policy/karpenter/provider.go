@@ -38,7 +38,8 @@ type provider struct {
 	cloud cloud.Cloud
 	why   func(*v1.NodeClaim) string // a machine is terminated
 	// failed is told of launches: of an error that stands for want of stock, of nil.
-	failed func(error)
+	failed  func(error)
+	changed func() // what is known of the offer
 
 	mu      sync.Mutex
 	catalog catalog
@@ -73,6 +74,9 @@ func (p *provider) refresh() {
 	p.mu.Lock()
 	p.catalog.types, p.catalog.known = types, nil
 	p.mu.Unlock()
+	if p.changed != nil {
+		p.changed()
+	}
 	p.e.Background(p.e.Now().Add(priceRefresh), engine.PhaseObserve, "karpenter: prices", p.refresh)
 }
 
@@ -80,7 +84,11 @@ func (p *provider) refresh() {
 func (p *provider) GetInstanceTypes(context.Context, *v1.NodePool) ([]*cloudprovider.InstanceType, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.catalog.list(p.e.Now())), nil // upstream sorts them in place
+	list, again := p.catalog.list(p.e.Now())
+	if again {
+		p.changed()
+	}
+	return slices.Clone(list), nil // upstream sorts them in place
 }
 
 // choice is an offering that a machine may be had by.
@@ -94,7 +102,7 @@ func (c choice) market() market { return market{c.t.Name, c.of.Zone(), c.of.Capa
 // choices are the offerings that a NodeClaim may be launched by, the first to try first.
 func (p *provider) choices(nc *v1.NodeClaim) []choice {
 	p.mu.Lock()
-	types := p.catalog.list(p.e.Now())
+	types, _ := p.catalog.list(p.e.Now())
 	p.mu.Unlock()
 	reqs := scheduling.NewNodeSelectorRequirementsWithMinValues(nc.Spec.Requirements...)
 	byKind := map[string][]choice{}

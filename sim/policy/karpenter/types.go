@@ -125,10 +125,10 @@ type market struct{ instanceType, zone, capacityType string }
 // karpenter-provider-aws (pkg/cache/cache.go, v1.14.1).
 const ice = 3 * time.Minute
 
-// list returns the instance types as they are known now.
-func (c *catalog) list(now units.Time) []*cloudprovider.InstanceType {
+// list returns the instance types as they are known now, and whether that is not as before.
+func (c *catalog) list(now units.Time) (types []*cloudprovider.InstanceType, again bool) {
 	if c.known != nil && (len(c.off) == 0 || now < c.next) {
-		return c.known
+		return c.known, false
 	}
 	c.next = 0
 	for m, until := range c.off {
@@ -145,7 +145,7 @@ func (c *catalog) list(now units.Time) []*cloudprovider.InstanceType {
 			return off
 		}))
 	}
-	return c.known
+	return c.known, true
 }
 
 // unavailable notes that an offering is out of stock.

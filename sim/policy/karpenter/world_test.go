@@ -145,6 +145,9 @@ func (w *world) committed(c kube.Commit) {
 	if w.cloud == nil {
 		return
 	}
+	if w.k != nil {
+		w.k.Changed()
+	}
 	h := fnv.New64a()
 	text, _ := runtime.Encode(unstructuredJSON{}, c.New)
 	fmt.Fprintf(h, "%d %d %s %s %s %s", w.hash, w.e.Now(), c.Verb, c.GVR.Resource, c.Sub, text)
