@@ -121,7 +121,7 @@ func repeatable(p *plan.Plan) bool {
 	claims := slices.ContainsFunc(p.Pools, func(o plan.Pool) bool { return o.Driver == plan.DriverDRA }) ||
 		slices.ContainsFunc(p.Manifests, func(f plan.File) bool { return bytes.Contains(f.Data, []byte("resource.k8s.io/")) })
 	gates := p.Scheduler.FeatureGates
-	return kubescheduler.Repeatable(gates) && !(claims && gates["SchedulerAsyncAPICalls"])
+	return kubescheduler.Repeatable(gates) && !(claims && gates["SchedulerAsyncAPICalls"]) && karpenterRepeats(p)
 }
 
 var claimsResource = resourcev1.SchemeGroupVersion.WithResource("resourceclaims")

@@ -44,6 +44,14 @@ func mayNeedKarpenter(p *plan.Plan) bool {
 	return p.Autoscalers.Karpenter != nil || slices.ContainsFunc(p.Manifests, namesKarpenter)
 }
 
+// karpenterRepeats reports whether runs of a plan repeat as far as Karpenter has a part in them. Not known to are those
+// with feature gates, and those in which it adds up prices in the order of a map.
+func karpenterRepeats(p *plan.Plan) bool {
+	balanced := func(f plan.File) bool { return namesKarpenter(f) && bytes.Contains(f.Data, []byte("Balanced")) }
+	k := p.Autoscalers.Karpenter
+	return (k == nil || k.FeatureGates == "") && !slices.ContainsFunc(p.Manifests, balanced)
+}
+
 // needsKarpenter reports whether Karpenter is run: when it is configured, or when there is a NodePool.
 func needsKarpenter(p *plan.Plan, manifests []manifest) bool {
 	return p.Autoscalers.Karpenter != nil || slices.ContainsFunc(manifests, func(m manifest) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unsafe"
@@ -178,15 +179,46 @@ func (w writer) Create(ctx context.Context, obj client.Object, opts ...client.Cr
 	return w.Client.Create(ctx, obj, opts...)
 }
 
+// bound is the least number that a requirement with a bound below allows, else 0.
+func bound(r *v1.NodeSelectorRequirementWithMinValues) int {
+	if len(r.Values) != 1 {
+		return 0
+	}
+	n, err := strconv.Atoi(r.Values[0])
+	switch {
+	case err != nil:
+		return 0
+	case r.Operator == corev1.NodeSelectorOpGt:
+		return n + 1
+	case r.Operator == "Gte":
+		return n
+	}
+	return 0
+}
+
 // orderClaim sorts the requirements of a NodeClaim, and has a label that may have one of several values have the first.
-// Upstream takes any of them.
+// Upstream takes any of them, and a random number where any value will do.
 func orderClaim(nc *v1.NodeClaim) {
+	least, not := map[string]int{}, map[string][]string{}
 	for i := range nc.Spec.Requirements {
 		r := &nc.Spec.Requirements[i]
 		slices.Sort(r.Values)
-		if _, ok := nc.Labels[r.Key]; ok && r.Operator == corev1.NodeSelectorOpIn && len(r.Values) > 1 {
+		switch _, ok := nc.Labels[r.Key]; {
+		case !ok || len(r.Values) == 0 && r.Operator != corev1.NodeSelectorOpExists:
+		case r.Operator == corev1.NodeSelectorOpIn:
 			nc.Labels[r.Key] = r.Values[0]
+		case r.Operator == corev1.NodeSelectorOpDoesNotExist:
+		case r.Operator == corev1.NodeSelectorOpNotIn:
+			not[r.Key], least[r.Key] = r.Values, max(least[r.Key], 0)
+		default: // Exists, or a bound below, or one above, which says nothing of the least
+			least[r.Key] = max(least[r.Key], bound(r))
 		}
+	}
+	for key, n := range least {
+		for slices.Contains(not[key], strconv.Itoa(n)) {
+			n++
+		}
+		nc.Labels[key] = strconv.Itoa(n)
 	}
 	slices.SortStableFunc(nc.Spec.Requirements, func(a, b v1.NodeSelectorRequirementWithMinValues) int {
 		return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(string(a.Operator), string(b.Operator)))

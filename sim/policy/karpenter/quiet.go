@@ -21,7 +21,7 @@ const (
 	poll  = 10 * time.Second // pollingPeriod of pkg/controllers/disruption/controller.go
 	calm  = 30 * time.Second // without a write to the API before a look: nominations, of 20 s, are over
 	dwell = time.Minute      // between looks in a calm cluster
-	stale = 5 * time.Minute  // after which upstream considers a consolidated cluster anew (pkg/controllers/state/cluster.go)
+	stale = 5 * time.Minute  // then upstream considers a consolidated cluster anew: pkg/controllers/state/cluster.go
 )
 
 // disruptor is upstream's disruption controller without looks at a cluster in which nothing has happened since it

@@ -2,10 +2,15 @@ package karpenter
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	v1 "sigs.k8s.io/karpenter/pkg/apis/v1"
 
 	"orrery/sim/engine"
 	"orrery/sim/plan"
@@ -132,5 +137,27 @@ func TestDrains(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// TestOrderClaim: what upstream leaves to a map or to chance has one outcome.
+func TestOrderClaim(t *testing.T) {
+	need := func(key, op string, values ...string) v1.NodeSelectorRequirementWithMinValues {
+		return v1.NodeSelectorRequirementWithMinValues{Key: key, Operator: corev1.NodeSelectorOperator(op), Values: values}
+	}
+	nc := &v1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"tier": "silver", "any": "8163", "not": "77",
+		"gen": "12", "own": "x"}}, Spec: v1.NodeClaimSpec{Requirements: []v1.NodeSelectorRequirementWithMinValues{
+		need("tier", "In", "silver", "gold"), need("not", "NotIn", "0", "1"), need("any", "Exists"), need("gen", "Lt", "20"),
+		need("gen", "Gt", "4"), need("zone", "In", "b", "a")}}}
+	orderClaim(nc)
+	if want := map[string]string{"tier": "gold", "any": "0", "not": "2", "gen": "5", "own": "x"}; !maps.Equal(nc.Labels, want) {
+		t.Errorf("labels %v, want %v", nc.Labels, want)
+	}
+	var got []string
+	for _, r := range nc.Spec.Requirements {
+		got = append(got, fmt.Sprint(r.Key, r.Operator, r.Values))
+	}
+	if want := "anyExists[] genGt[4] genLt[20] notNotIn[0 1] tierIn[gold silver] zoneIn[a b]"; strings.Join(got, " ") != want {
+		t.Errorf("requirements %v, want %s", got, want)
 	}
 }
