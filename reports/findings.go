@@ -20,9 +20,17 @@ type rule struct {
 func rules() []rule {
 	return []rule{
 		{"expectations", findExpectations},
+		{"answers", findAnswers},
+		{"objectives", findObjectives},
 		{"use", findUse},
 		{"waits", findWaits},
 		{"end", findEnd},
+		{"autoscaler-inactive", findInactive},
+		{"queues", findQueues},
+		{"slow-starts", findSlowStarts},
+		{"machines", findMachines},
+		{"lost-tries", findLostTries},
+		{"idle-replicas", findIdleReplicas},
 		{"rejected", findRejected},
 		{"speed", findSpeed},
 		{"gangs", findGangs},
@@ -35,8 +43,8 @@ func rules() []rule {
 	}
 }
 
-// Findings applies every rule. What was expected, how full the cluster was and how long jobs waited come first, then
-// what is wrong: a page shows the first few and folds the others away.
+// Findings applies every rule. What was expected, what users of services got, how full the cluster was and how long
+// jobs waited come first, then what is wrong: a page shows the first few and folds the others away.
 func Findings(d *result.Data) []Finding {
 	var first, wrong, rest []Finding
 	for _, r := range rules() {
@@ -44,7 +52,7 @@ func Findings(d *result.Data) []Finding {
 		f := Finding{r.name, level, text}
 		switch {
 		case !ok:
-		case r.name == "expectations" || r.name == "use" || r.name == "waits":
+		case slices.Contains([]string{"expectations", "answers", "objectives", "use", "waits"}, r.name):
 			first = append(first, f)
 		case level == Bad || level == Warn:
 			wrong = append(wrong, f)
@@ -151,7 +159,7 @@ func findIdle(d *result.Data) (Level, string, bool) {
 		return Good, "No GPU in service was ever idle.", true
 	}
 	waiting := idleWhileWaiting(g)
-	if waiting <= 0 {
+	if waiting <= 0 || onlyServices(d) && ratio(waiting, service) < 0.001 { // moments of the scheduler's
 		return Info, fmt.Sprintf("The idle GPU time (%s) was idle only because nothing asked for it.",
 			FormatShare(ratio(idle, service))), true
 	}
@@ -202,6 +210,8 @@ func idleCause(g *result.GPU) string {
 func findWaits(d *result.Data) (Level, string, bool) {
 	j, w := &d.Summary.Jobs, &d.Summary.QueueWait
 	switch {
+	case onlyServices(d):
+		return Info, "", false // nobody expects any
 	case j.Submitted <= 0:
 		return Info, "No job was submitted.", true
 	case w.Count <= 0 && j.Submitted == j.Rejected:
@@ -318,7 +328,7 @@ func findDown(d *result.Data) (Level, string, bool) {
 
 func findLost(d *result.Data) (Level, string, bool) {
 	j, g := &d.Summary.Jobs, &d.Summary.GPU
-	if j.Preempted <= 0 && j.Restarts <= 0 && g.LostHours <= 0 {
+	if j.Submitted <= 0 || j.Preempted <= 0 && j.Restarts <= 0 && g.LostHours <= 0 {
 		return Info, "", false
 	}
 	text := fmt.Sprintf("%s lost a pod to preemption; pods were restarted %s.", plural(j.Preempted, "job"),

@@ -212,6 +212,7 @@ const (
 	RoleTail       Role = "tail"    // a high percentile
 	RoleExtreme    Role = "extreme" // the highest percentile
 	RoleTarget     Role = "target"  // what is wanted
+	RoleLost       Role = "lost"    // what went wrong
 
 	// Causes of fragmentation.
 	RoleNodeKind Role = "cause_node_kind"
@@ -240,6 +241,7 @@ type Chart struct {
 	Title      string
 	Kind       ChartKind
 	X, Y       Axis
+	Log        bool      // line: Y is logarithmic, and 0 means that there is no value
 	Times      []float64 // line and area: bin starts in X.Unit; one more than the values: the last is the end
 	Categories []string  // bar, histogram, heat map: labels along X
 	Series     []ChartSeries

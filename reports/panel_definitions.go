@@ -69,6 +69,25 @@ func glossary() Table {
 		{"job completion", "From submission to the end, of jobs that succeeded."},
 		{"slowdown", "Job completion ÷ run time, of jobs that succeeded; at least 1."},
 		{"percentiles", "Values of the full sample by nearest rank, not estimates."},
+		{"TTFT", "Time to first token: from the client's sending of a request until its first token is back, stages of the " +
+			"pipeline, network and queue included."},
+		{"TPOT", "Time per output token after the first, of requests of two tokens and more: (last token − first) ÷ " +
+			"(tokens − 1)."},
+		{"end to end", "From the client's sending to the last token. Latencies are of requests that completed; their " +
+			"percentiles are within 0.8 %."},
+		{"objective (SLO)", "Bounds on TTFT, TPOT or end to end, and the part of the requests that should be within all of " +
+			"them. A request within them is good."},
+		{"attained", "Good ÷ requests that completed, were rejected or timed out; those that a stage answered or refused " +
+			"do not count."},
+		{"error budget", "The part of the requests that may miss: 1 − wanted. Used: what missed ÷ what may miss."},
+		{"goodput", "Good requests per second of simulated time."},
+		{"replica", "One server of a model, of one pod or several: starting, ready (it takes requests), draining (it ends " +
+			"what it has) or gone."},
+		{"paid, used, idle of replicas", "Paid: GPU time from a replica's binding to the release of its GPUs. Busy: the " +
+			"part in which it computed. Ready and idle, starting: the rest."},
+		{"cost of tokens", "What a service paid ÷ tokens of completed requests, idle and starting replicas included. Input " +
+			"pays for the busy time that arithmetic limited, output for the rest."},
+		{"cold start", "From the creation of a pod until it takes requests: the wait for a node, then the stages on it."},
 		{"lost work", "GPU time whose progress a restart threw away; part of the used time."},
 		{"cost", "Capacity × price over the simulated span = used + idle + down + nodes without GPUs."},
 		{"energy", "Power of GPUs idle and in use, over time, times the PUE. The rest of the nodes (CPUs, " +

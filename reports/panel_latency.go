@@ -21,7 +21,7 @@ func buildLatency(d *result.Data) Content {
 		if v.TTFT.Count == 0 && v.E2E.Count == 0 {
 			continue
 		}
-		r := &s.Series
+		r, id := &s.Series, idOf(s.Name)
 		b := newBins(r.T, r.Bin, len(r.T), pointsMax)
 		for _, x := range []struct {
 			id, title     string
@@ -35,8 +35,12 @@ func buildLatency(d *result.Data) Content {
 			if x.n == 0 || x.id == "e2e" && v.TTFT.Count > 0 && x.bound == 0 {
 				continue
 			}
-			c.Charts = append(c.Charts, percentileChart(x.id+"-"+s.Name, s.Name+": "+x.title, b, x.p50, x.p95, x.p99, x.bound))
-			if chart, ok := latencyHistogram(x.id+"-histogram-"+s.Name, s.Name+": requests by "+x.title, x.hist); ok {
+			if b.n > 0 {
+				c.Charts = append(c.Charts, percentileChart(x.id+"-"+id, s.Name+": "+x.title, b, x.p50, x.p95, x.p99,
+					x.bound))
+			}
+			if chart, ok := latencyHistogram(x.id+"-histogram-"+id, s.Name+": requests by "+x.title, x.hist,
+				x.bound); ok {
 				c.Charts = append(c.Charts, chart)
 			}
 		}
@@ -46,8 +50,9 @@ func buildLatency(d *result.Data) Content {
 			c.Tables = append(c.Tables, stagesTable(s))
 		}
 	}
-	c.Notes = []string{"Percentiles of a point are of the requests that completed in its span; a span in which none did " +
-		"shows 0. Histogram bars grow by a constant factor."}
+	c.Notes = []string{"Percentiles of a point are of the requests that completed in its span; where none did there is " +
+		"no line. The axis is logarithmic. Bars of histograms grow by a constant factor; the one that holds the objective " +
+		"counts as within it."}
 	if note != "" {
 		c.Notes = append(c.Notes, note)
 	}
@@ -65,7 +70,8 @@ func percentileChart(id, title string, b bins, p50, p95, p99 []float64, bound fl
 		}
 		return out
 	}
-	c := Chart{ID: id, Title: title, Kind: Line, X: Axis{"time", b.unit.name}, Y: Axis{"latency", u.name}, Times: b.edges,
+	c := Chart{ID: id, Title: title, Kind: Line, X: Axis{"time", b.unit.name}, Y: Axis{"latency", u.name}, Log: true,
+		Times: b.edges,
 		Series: []ChartSeries{{Name: "median", Role: RoleTypical, Values: scale(p50)},
 			{Name: "p95", Role: RoleTail, Values: scale(p95)}, {Name: "p99", Role: RoleExtreme, Values: scale(p99)}}}
 	if bound > 0 {
@@ -99,17 +105,29 @@ func (b bins) peak(v []float64) []float64 {
 	return out
 }
 
-func latencyHistogram(id, title string, h *result.Histogram) (Chart, bool) {
+// latencyHistogram draws how many requests took how long: those within the objective, where there is one, and beyond.
+func latencyHistogram(id, title string, h *result.Histogram, bound float64) (Chart, bool) {
 	n := min(len(h.Counts), max(0, len(h.Edges)-1), pointsMax)
 	if n == 0 {
 		return Chart{}, false
 	}
 	c := Chart{ID: id, Title: title, Kind: Histogram, X: Axis{"latency", "bars grow by a constant factor"},
 		Y: Axis{"requests", "count"}, Series: []ChartSeries{{Name: "requests", Role: RoleUsed}}}
+	if bound > 0 {
+		c.Series = []ChartSeries{{Name: "within the objective of " + shortLatency(bound), Role: RoleUsed},
+			{Name: "beyond it", Role: RoleLost}}
+	}
 	first, last := span(h.Counts[:n])
 	for i := first; i <= last; i++ {
 		c.Categories = append(c.Categories, "≤ "+shortLatency(h.Edges[i+1]))
-		c.Series[0].Values = append(c.Series[0].Values, float64(h.Counts[i]))
+		in, out := float64(h.Counts[i]), 0.0
+		if bound > 0 && h.Edges[i] >= bound {
+			in, out = 0, in
+		}
+		c.Series[0].Values = append(c.Series[0].Values, in)
+		if bound > 0 {
+			c.Series[1].Values = append(c.Series[1].Values, out)
+		}
 	}
 	return c, last >= first
 }
@@ -123,7 +141,7 @@ func shortLatency(s float64) string {
 }
 
 func stagesTable(s *result.ServiceDetail) Table {
-	t := Table{ID: "stages-" + s.Name, Title: s.Name + ": stages of the pipeline", Columns: []Column{
+	t := Table{ID: "stages-" + idOf(s.Name), Title: s.Name + ": stages of the pipeline", Columns: []Column{
 		{"stage", "Stage", "", Text}, {"requests", "Requests", "", Count}, {"mean_seconds", "Mean", "s", Duration},
 		{"p50_seconds", "Median", "s", Duration}, {"p95_seconds", "p95", "s", Duration},
 		{"p99_seconds", "p99", "s", Duration}}}

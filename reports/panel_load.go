@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 
 	"orrery/sim/result"
 )
@@ -18,7 +19,7 @@ func buildLoad(d *result.Data) Content {
 	c := Content{}
 	t := Table{ID: "replicas", Title: "Replicas and what they did", Columns: []Column{{"service", "Service", "", Text},
 		{"ready_mean", "Ready, mean", "", Number}, {"ready_max", "Ready, most", "", Count},
-		{"busy_share", "Busy", "", Share}, {"kv_share", "KV cache used", "", Share},
+		{"busy_share", "Computing", "", Share}, {"kv_share", "KV cache used", "", Share},
 		{"running_mean", "Running, mean", "", Number}, {"waiting_mean", "Waiting, mean", "", Number},
 		{"preemptions", "Preemptions", "", Count}, {"cached_share", "Prompt tokens cached", "", Share},
 		{"scale_ups", "Scale-ups", "", Count}, {"scale_downs", "Scale-downs", "", Count}}}
@@ -38,20 +39,24 @@ func buildLoad(d *result.Data) Content {
 		if b.n == 0 {
 			continue
 		}
-		c.Charts = append(c.Charts, Chart{ID: "load-" + s.Name, Title: s.Name + ": requests asked and answered", Kind: Line,
-			X: Axis{"time", b.unit.name}, Y: Axis{"requests", "per second"}, Times: b.edges,
+		c.Charts = append(c.Charts, Chart{ID: "load-" + idOf(s.Name), Title: s.Name + ": requests asked and answered",
+			Kind: Line, X: Axis{"time", b.unit.name}, Y: Axis{"requests", "per second"}, Times: b.edges,
 			Series: []ChartSeries{{Name: "arrived", Role: RoleCapacity, Values: b.mean(r.Arrived)},
 				{Name: "completed", Role: RoleUsed, Values: b.mean(r.Completed)},
-				{Name: "rejected or timed out", Role: RoleDown, Values: sum(b.mean(r.Rejected), b.mean(r.TimedOut))}}},
-			Chart{ID: "replicas-" + s.Name, Title: s.Name + ": replicas", Kind: Line, X: Axis{"time", b.unit.name},
+				{Name: "rejected or timed out", Role: RoleLost, Values: sum(b.mean(r.Rejected), b.mean(r.TimedOut))},
+				{Name: "ready replicas at the best rate seen", Role: RoleTarget, Values: b.mean(shown(r))}}},
+			Chart{ID: "replicas-" + idOf(s.Name), Title: s.Name + ": replicas ready and computing", Kind: Line,
+				X: Axis{"time", b.unit.name},
 				Y: Axis{"replicas", "count"}, Times: b.edges,
 				Series: []ChartSeries{{Name: "ready", Role: RoleCapacity, Values: b.mean(r.Ready)},
-					{Name: "busy", Role: RoleUsed, Values: b.mean(r.Busy)}}},
-			Chart{ID: "queue-" + s.Name, Title: s.Name + ": requests in the servers", Kind: StackedArea,
+					{Name: "computing", Role: RoleUsed, Values: b.mean(r.Busy)}}},
+			Chart{ID: "queue-" + idOf(s.Name), Title: s.Name + ": requests in the servers", Kind: StackedArea,
 				X: Axis{"time", b.unit.name}, Y: Axis{"requests", "count"}, Times: b.edges,
 				Series: []ChartSeries{{Name: "running", Role: RoleUsed, Values: b.mean(r.Running)},
 					{Name: "waiting", Role: RoleWaiting, Values: b.mean(r.Waiting)}}})
-		c.Notes = append(c.Notes, s.Name+": "+b.note(r.Bin))
+		if note := b.note(r.Bin); !slices.Contains(c.Notes, note) {
+			c.Notes = append(c.Notes, note)
+		}
 		if peak, at := maxOf(r.Waiting); at >= 0 && peak > most {
 			most, worst = peak, fmt.Sprintf("The longest queue was at %s: %s requests waiting on average over %s, %s after the "+
 				"start.", s.Name, FormatNumber(peak), FormatDuration(r.Bin), FormatDuration(r.T[at]))
@@ -61,10 +66,29 @@ func buildLoad(d *result.Data) Content {
 	if worst == "" {
 		c.Headline = "No request waited at a replica for long enough to show."
 	}
+	c.Notes = append(c.Notes, "What replicas can do at most is not measured. “At the best rate seen” multiplies the "+
+		"ready ones by the most requests that one completed per second in any span of the run: they can do that, and "+
+		"perhaps more. The time in which they compute is no measure of what is left: a server that decodes one request "+
+		"computes all the time, as one with a hundred does, so look at what runs and waits.")
 	if note != "" {
 		c.Notes = append(c.Notes, note)
 	}
 	return c
+}
+
+// shown is what the ready replicas would do if each did as much as the best span of the run has shown, per second.
+func shown(r *result.ServiceSeries) []float64 {
+	best := 0.0
+	for i, done := range r.Completed {
+		if i < len(r.Ready) && clean(r.Ready[i]) >= 1 { // less is a span that began or ended without any
+			best = max(best, ratio(clean(done), r.Ready[i]))
+		}
+	}
+	out := make([]float64, len(r.Ready))
+	for i, n := range r.Ready {
+		out[i] = clean(n * best)
+	}
+	return out
 }
 
 // sum adds two lists, value by value.

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 
 	"orrery/sim/result"
 )
@@ -33,6 +34,9 @@ func buildScaling(d *result.Data) Content {
 	}
 	c := Content{Tables: []Table{t}, Headline: fmt.Sprintf("Replicas were changed %s: %d times up, %d times down.",
 		times(int64(len(d.Scalings))), ups, downs)}
+	if chart, ok := wantedChart(d); ok {
+		c.Charts = append(c.Charts, chart)
+	}
 	if len(d.Scalings) > scalingsShown {
 		c.Notes = append(c.Notes, fmt.Sprintf("The first %d of %d changes; the journal has all (records of kind scale).",
 			scalingsShown, len(d.Scalings)))
@@ -45,15 +49,70 @@ func buildScaling(d *result.Data) Content {
 		for _, x := range d.Conditions {
 			said.Rows = append(said.Rows, []Cell{T(x.Object), T(x.Type), T(x.Status), T(x.Reason), T(x.Message), N(x.Seconds),
 				I(x.Changes)})
-			if x.Type == "ScalingActive" && x.Status == "False" && x.Reason != "ScalingDisabled" {
-				c.Findings = append(c.Findings, Finding{Rule: "scaling-inactive", Level: Bad,
-					Text: fmt.Sprintf("%s cannot scale: %s: %s", x.Object, x.Reason, x.Message)})
-			}
 		}
 		c.Tables = append(c.Tables, said)
+		if level, text, ok := findInactive(d); ok {
+			c.Findings = append(c.Findings, Finding{"autoscaler-inactive", level, text})
+		}
 	}
 	if len(d.Scalings) == 0 {
 		c.Headline = "Nothing changed the number of replicas."
 	}
 	return c
+}
+
+// wantedShown bounds the objects of the chart of wanted replicas: more lines cannot be told apart.
+const wantedShown = 6
+
+// wantedChart draws how many replicas each object should have, as its changes say; before the first of them it is what
+// that one changed. At one instant the last change counts.
+func wantedChart(d *result.Data) (Chart, bool) {
+	c := Chart{ID: "wanted", Title: "Replicas wanted", Kind: Line, Y: Axis{"replicas", "count"}}
+	end := clean(d.Summary.SimulatedSeconds)
+	var at []float64
+	index := map[string]int{}
+	for _, x := range d.Scalings {
+		if t := clean(x.Seconds); t > 0 && t < end {
+			at = append(at, t)
+		}
+		if _, known := index[x.Object]; !known && len(index) < wantedShown {
+			index[x.Object] = len(c.Series)
+			c.Series = append(c.Series, ChartSeries{Name: clip(x.Object, 40), Role: stageRoles[len(c.Series)]})
+		}
+	}
+	if len(at) == 0 {
+		return c, false
+	}
+	slices.Sort(at)
+	at = append(append([]float64{0}, slices.Compact(at)...), end)
+	unit := unitOf(end)
+	for _, t := range at {
+		c.Times = append(c.Times, t/unit.seconds)
+	}
+	c.X = Axis{"time", unit.name}
+	for i := range c.Series {
+		c.Series[i].Values = make([]float64, len(at)-1)
+	}
+	seen := map[string]bool{}
+	for _, x := range d.Scalings { // by time
+		i, known := index[x.Object]
+		if !known {
+			continue
+		}
+		v := c.Series[i].Values
+		from, _ := slices.BinarySearch(at, min(max(clean(x.Seconds), 0), end))
+		if !seen[x.Object] {
+			seen[x.Object] = true
+			fill(v[:min(from, len(v))], float64(x.From))
+		}
+		fill(v[min(from, len(v)):], float64(x.To))
+	}
+	return c, true
+}
+
+// fill sets all values.
+func fill(v []float64, f float64) {
+	for i := range v {
+		v[i] = f
+	}
 }

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"hash/fnv"
 	"strings"
 
 	"orrery/sim/result"
@@ -90,7 +91,7 @@ func servicesText(s *result.Serving) string {
 // bounded reports whether any service has objectives.
 func bounded(s *result.Serving) bool {
 	for _, v := range s.Services {
-		if v.TTFTBound > 0 || v.TPOTBound > 0 || v.E2EBound > 0 {
+		if hasObjective(&v) {
 			return true
 		}
 	}
@@ -130,4 +131,21 @@ func largest(v []float64, n int) float64 {
 		}
 	}
 	return sorted[min(n, len(sorted))-1]
+}
+
+// idOf makes a name fit for identifiers of charts and names of files: other characters become dashes, and a number
+// keeps names apart that differ in them only.
+func idOf(name string) string {
+	id := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, name)
+	if id == name {
+		return id
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name)) // a hash never fails
+	return fmt.Sprintf("%s-%08x", id, h.Sum32())
 }

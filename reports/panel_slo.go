@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"strings"
 
 	"orrery/sim/result"
 )
@@ -21,17 +22,18 @@ func buildSLO(d *result.Data) Content {
 		{"e2e_seconds", "End to end at most", "s", Duration}, {"target_share", "Wanted", "", Share},
 		{"attained_share", "Attained", "", Share}, {"error_budget_share", "Error budget used", "", Share},
 		{"goodput_per_second", "Goodput", "requests/s", Number}}}
-	missed, with := 0, 0
+	var missed []string
+	with := 0
 	for _, name := range s.ServiceNames {
 		v := s.Services[name]
-		if v.TTFTBound == 0 && v.TPOTBound == 0 && v.E2EBound == 0 {
+		if !hasObjective(&v) {
 			continue
 		}
-		ended := v.Requests.Completed + v.Requests.Rejected + v.Requests.TimedOut
+		ended := endedRequests(&v.Requests)
 		if ended > 0 {
 			with++
 			if v.Attainment < v.Target {
-				missed++
+				missed = append(missed, name)
 			}
 		}
 		t.Rows = append(t.Rows, []Cell{T(name), numIf(v.TTFTBound > 0, v.TTFTBound), numIf(v.TPOTBound > 0, v.TPOTBound),
@@ -41,12 +43,12 @@ func buildSLO(d *result.Data) Content {
 	c := Content{Tables: []Table{t}, Headline: sloText(s, missed, with), Notes: []string{
 		"Attained: requests within all bounds ÷ all that ended, rejected and timed-out ones included. Error budget used: " +
 			"what missed ÷ what may miss; above 100 % the objective is missed. Goodput: requests within all bounds, per " +
-			"second."}}
+			"second. A span of time in which no request ended shows 100 %."}}
 	list, note := shownServices(d)
 	for _, x := range list {
 		v, r := s.Services[x.Name], &x.Series
 		b := newBins(r.T, r.Bin, len(r.T), pointsMax)
-		if b.n == 0 || v.TTFTBound == 0 && v.TPOTBound == 0 && v.E2EBound == 0 {
+		if b.n == 0 || !hasObjective(&v) {
 			continue
 		}
 		target := make([]float64, len(b.edges)-1)
@@ -57,8 +59,9 @@ func buildSLO(d *result.Data) Content {
 		for i := range share {
 			share[i] *= 100
 		}
-		c.Charts = append(c.Charts, Chart{ID: "attainment-" + x.Name, Title: x.Name + ": requests within all objectives",
-			Kind: Line, X: Axis{"time", b.unit.name}, Y: Axis{"within all bounds", "%"}, Times: b.edges,
+		c.Charts = append(c.Charts, Chart{ID: "attainment-" + idOf(x.Name),
+			Title: x.Name + ": requests within all objectives", Kind: Line,
+			X: Axis{"time", b.unit.name}, Y: Axis{"within all bounds", "%"}, Times: b.edges,
 			Series: []ChartSeries{{Name: "attained", Role: RoleUsed, Values: share},
 				{Name: "wanted", Role: RoleTarget, Values: target}}},
 			budgetChart(x, &v, b))
@@ -82,20 +85,25 @@ func budgetChart(x *result.ServiceDetail, v *result.Service, b bins) Chart {
 		bad += ended - clean(r.Good[i])
 		used[i] = 100 * ratio(bad, total*(1-v.Target))
 	}
-	return Chart{ID: "budget-" + x.Name, Title: x.Name + ": error budget used", Kind: Line, X: Axis{"time", b.unit.name},
-		Y: Axis{"of the run's error budget", "%"}, Times: b.edges,
-		Series: []ChartSeries{{Name: "used", Role: RoleDown, Values: b.peak(used)}}}
+	all := make([]float64, len(b.edges)-1)
+	for i := range all {
+		all[i] = 100
+	}
+	return Chart{ID: "budget-" + idOf(x.Name), Title: x.Name + ": error budget used", Kind: Line,
+		X: Axis{"time", b.unit.name}, Y: Axis{"of the run's error budget", "%"}, Times: b.edges,
+		Series: []ChartSeries{{Name: "used", Role: RoleLost, Values: b.peak(used)},
+			{Name: "all there is", Role: RoleTarget, Values: all}}}
 }
 
-func sloText(s *result.Serving, missed, with int) string {
+func sloText(s *result.Serving, missed []string, with int) string {
 	if with == 0 {
 		return "No request of a service with objectives ended."
 	}
 	if with == 1 {
 		for _, name := range s.ServiceNames {
-			if v := s.Services[name]; v.TTFTBound > 0 || v.TPOTBound > 0 || v.E2EBound > 0 {
+			if v := s.Services[name]; hasObjective(&v) && endedRequests(&v.Requests) > 0 {
 				verdict := "met"
-				if missed > 0 {
+				if len(missed) > 0 {
 					verdict = "missed"
 				}
 				return fmt.Sprintf("The objective of %s was %s: %s of the requests were within its bounds, %s were wanted.", name,
@@ -103,8 +111,13 @@ func sloText(s *result.Serving, missed, with int) string {
 			}
 		}
 	}
-	if missed == 0 {
+	if len(missed) == 0 {
 		return fmt.Sprintf("All %d services met their objectives.", with)
 	}
-	return fmt.Sprintf("%d of %d services missed their objectives.", missed, with)
+	const shown = 5
+	names := strings.Join(missed[:min(shown, len(missed))], ", ")
+	if len(missed) > shown {
+		names += ", …"
+	}
+	return fmt.Sprintf("%d of %d services missed their objectives: %s.", len(missed), with, names)
 }

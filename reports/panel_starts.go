@@ -18,7 +18,7 @@ func buildStarts(d *result.Data) Content {
 	}
 	c := Content{Headline: "No replica of a service started."}
 	if s != nil && s.Pods > 0 {
-		t := distributionTable("starts", "From the creation of a pod to its first request")
+		t := distributionTable("starts", "From the creation of a pod until it takes requests")
 		addDistribution(&t, "wait for a node", "s", &s.Wait)
 		for _, name := range s.StageNames {
 			x := s.Stages[name]
@@ -58,7 +58,7 @@ var stageRoles = []Role{RoleNodeKind, RoleGPUCount, RoleMIG, RoleCPU, RoleMemory
 
 func startsChart(d *result.Data, s *result.Starts) (Chart, bool) {
 	list, _ := shownServices(d)
-	c := Chart{ID: "start-stages", Title: "Mean time from a pod's creation to its first request", Kind: StackedBar,
+	c := Chart{ID: "start-stages", Title: "Mean time from a pod's creation until it takes requests", Kind: StackedBar,
 		X: Axis{"service", "name"}, Y: Axis{"time", "s"}, Series: []ChartSeries{{Name: "wait for a node", Role: RoleWaiting}}}
 	for i, name := range s.StageNames {
 		c.Series = append(c.Series, ChartSeries{Name: name, Role: stageRoles[min(i, len(stageRoles)-1)]})
@@ -102,9 +102,5 @@ func machines(c *Content, m *result.Machines) {
 		c.Findings = append(c.Findings, Finding{Rule: "machines", Level: Info, Text: fmt.Sprintf("%s were ordered and %s "+
 			"ended in the run; at most %d were paid for at a time, %s machine-hours in all.", plural(m.Ordered, "machine"),
 			FormatCount(float64(m.Gone)), m.Peak, FormatNumber(m.Hours))})
-	}
-	if m.Failed > 0 {
-		c.Findings = append(c.Findings, Finding{Rule: "machines-failed", Level: Warn,
-			Text: fmt.Sprintf("%s could not be filled.", plural(m.Failed, "order"))})
 	}
 }

@@ -12,14 +12,21 @@ func summaryPanel() Panel {
 
 func buildSummary(d *result.Data) Content {
 	s := &d.Summary
-	c := Content{Findings: Findings(d), Cards: cards(d), Tables: []Table{jobsTable(d), figuresTable(d)}}
+	c := Content{Findings: Findings(d), Cards: cards(d)}
+	if !onlyServices(d) {
+		c.Tables = []Table{jobsTable(d), figuresTable(d)}
+	}
 	for _, f := range c.Findings {
-		if f.Rule == "use" {
+		if f.Rule == "use" && c.Headline == "" || f.Rule == "answers" {
 			c.Headline = f.Text
 		}
 	}
+	n := plural(s.Jobs.Submitted, "job")
+	if s.Serving != nil {
+		n += ", " + plural(s.Serving.Requests.Arrived, "request")
+	}
 	c.Notes = append(c.Notes, fmt.Sprintf("n = %s and %s; %s of simulated time from %s.",
-		plural(s.Jobs.Submitted, "job"), plural(s.Pods.Created, "pod"), FormatDuration(s.SimulatedSeconds), epoch(s)))
+		n, plural(s.Pods.Created, "pod"), FormatDuration(s.SimulatedSeconds), epoch(s)))
 	if s.Repeatable {
 		c.Notes = append(c.Notes,
 			"One run of a deterministic simulation: the figures are exact for this trace and seed, hence no intervals.")
@@ -61,6 +68,12 @@ func cards(d *result.Data) []Card {
 		cost.Value, cost.Sub = absent, "no price is known for the GPUs"
 	case s.Cost.Unpriced > 0:
 		cost.Sub += "; " + plural(s.Cost.Unpriced, "GPU") + " without a price"
+	}
+	if s.Serving != nil && len(s.Serving.ServiceNames) > 0 {
+		if onlyServices(d) {
+			return append(servingCards(s.Serving), cost)
+		}
+		return append(append(servingCards(s.Serving), out...), wait, jobs, cost)
 	}
 	return append(out, wait, jobs, cost)
 }

@@ -146,6 +146,7 @@ func TestBrowser(t *testing.T) {
 		data          *result.Data
 		width, height int64
 	}{{"small", reportstest.Small(), 1280, 900}, {"phone", reportstest.Small(), 390, 844},
+		{"served", reportstest.Served(), 1280, 900},
 		{"large", reportstest.Large(), 1440, 900}, {"pending", reportstest.AllPending(), 1280, 900},
 		{"empty", reportstest.Empty(), 1280, 900}}
 	for _, tc := range cases {
@@ -171,6 +172,9 @@ func TestBrowser(t *testing.T) {
 			}
 			checkPanels(t, tc.data, panels, states)
 			if tc.name == "small" {
+				checkDrawn(t, states, "slo-attainment-chat", "slo-budget-chat", "load-load-chat", "load-replicas-chat",
+					"load-queue-chat", "latency-ttft-chat", "latency-ttft-histogram-chat", "latency-tpot-chat",
+					"serving-cost-gpu-hours-by-service", "scaling-wanted", "starts-start-stages")
 				checkDrawn(t, states, "fragmentation-causes-over-time", "mig-use-by-profile", "locality-within-by-layer",
 					"speed-slowdown-histogram", "speed-lost-by-cause", "gangs-gang-waits", "domains-heat-1", "domains-heat-2")
 			}

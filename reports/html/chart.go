@@ -28,6 +28,7 @@ var colours = map[reports.Role]string{
 	reports.RoleTail:       "#0072B2",
 	reports.RoleExtreme:    "#D55E00",
 	reports.RoleTarget:     "#009E73",
+	reports.RoleLost:       "#D55E00",
 
 	reports.RoleGPUCount: "#D55E00",
 	reports.RoleNodeKind: "#CC79A7",
@@ -95,8 +96,16 @@ func common(id string, c reports.Chart) []charts.GlobalOpts {
 		charts.WithAriaOpts(&opts.Aria{Enabled: opts.Bool(true)}),
 		charts.WithLegendOpts(opts.Legend{Type: "scroll", Show: opts.Bool(len(c.Series) > 1), Top: "0", Left: "0",
 			Icon: "rect"}),
-		charts.WithYAxisOpts(opts.YAxis{Type: "value", Name: c.Y.Label(), NameLocation: "end"}),
+		charts.WithYAxisOpts(opts.YAxis{Type: scale(c), Name: c.Y.Label(), NameLocation: "end"}),
 	}
+}
+
+// scale is the type of the axis of values.
+func scale(c reports.Chart) string {
+	if c.Log {
+		return "log"
+	}
+	return "value"
 }
 
 // top leaves room for the legend, where there is one, and the name of the axis.
@@ -132,6 +141,9 @@ func timeOption(id string, c reports.Chart) map[string]any {
 			LineStyle: &opts.LineStyle{Width: 1.6, Color: colours[s.Role]}}
 		if c.Kind == reports.Line || s.Overlay {
 			line.Data = stairs(c.Times, s.Values)
+			if c.Log {
+				line.Data = gaps(c.Times, s.Values)
+			}
 			chart.MultiSeries = append(chart.MultiSeries, line)
 			continue
 		}
@@ -154,6 +166,22 @@ func stairs(times, values []float64) [][2]float64 {
 	return out
 }
 
+// gaps is stairs for an axis that has no zero: the line breaks there.
+func gaps(times, values []float64) [][2]any {
+	out := make([][2]any, 0, 2*len(values))
+	for _, p := range stairs(times, values) {
+		if p[1] > 0 {
+			out = append(out, [2]any{p[0], p[1]})
+		} else {
+			out = append(out, [2]any{p[0], nil})
+		}
+	}
+	return out
+}
+
+// labelsMax is the most labels that bars of a histogram get.
+const labelsMax = 20
+
 func barOption(id string, c reports.Chart) map[string]any {
 	chart := charts.NewBar()
 	longest := 0
@@ -161,6 +189,9 @@ func barOption(id string, c reports.Chart) map[string]any {
 		longest = max(longest, utf8.RuneCountInString(s))
 	}
 	label := &opts.AxisLabel{Interval: "0", HideOverlap: opts.Bool(true)}
+	if n := len(c.Categories); c.Kind == reports.Histogram && n > labelsMax {
+		label.Interval = strconv.Itoa((n - 1) / labelsMax)
+	}
 	bottom, gap := "30", 28
 	if longest*len(c.Categories) > 110 { // they would not fit side by side on a page of common width
 		label.Rotate = 38
@@ -184,7 +215,7 @@ func barOption(id string, c reports.Chart) map[string]any {
 			ItemStyle: &opts.ItemStyle{Color: colours[s.Role]}}
 		switch c.Kind {
 		case reports.Histogram:
-			bar.BarCategoryGap, bar.BarMaxWidth = "4%", ""
+			bar.BarCategoryGap, bar.BarMaxWidth, bar.Stack = "4%", "", "all"
 		case reports.StackedBar:
 			bar.Stack = "all"
 		}

@@ -65,7 +65,7 @@ func TestLibrary(t *testing.T) {
 }
 
 func runs() map[string]*result.Data {
-	out := map[string]*result.Data{"small": reportstest.Small(), "empty": reportstest.Empty(),
+	out := map[string]*result.Data{"small": reportstest.Small(), "empty": reportstest.Empty(), "served": reportstest.Served(),
 		"pending": reportstest.AllPending()}
 	for seed := range uint64(15) {
 		out[fmt.Sprintf("random-%d", seed)] = reportstest.Random(seed)

@@ -23,7 +23,7 @@ type Params struct {
 	Pending         int64
 	Price           float64 // USD per GPU-hour; 0 = no price is known
 	Down, Preempted bool
-	Sections        bool // on MIG, gangs, topology, speeds and models, too
+	Sections        bool // on MIG, gangs, topology, speeds, models and services, too
 }
 
 // Small is a run of two days on 64 GPUs with something in every panel, hostile names included.
@@ -36,6 +36,14 @@ func Small() *result.Data {
 func Large() *result.Data {
 	return Make(Params{Seed: 8, Nodes: 5000, PerNode: 8, Bins: 2016, HeatBins: 336, Jobs: 100000, Tenants: 400,
 		Hours: 672, Pending: 1200, Price: 6.88, Down: true, Preempted: true, Sections: true})
+}
+
+// Served is a run of services alone: no jobs.
+func Served() *result.Data {
+	d := Make(Params{Seed: 10, Nodes: 4, PerNode: 8, Bins: 96, HeatBins: 24, Tenants: 1, Hours: 48, Price: 6.88})
+	serving(d, Params{Seed: 10, Hours: 48, Price: 6.88}, rand.New(rand.NewPCG(10, 5)))
+	d.Longest, d.Reasons, d.Sizes, d.WaitHist = nil, nil, nil, result.Histogram{}
+	return d
 }
 
 // Empty is a run in which nothing was there and nothing happened.
@@ -79,6 +87,7 @@ func Make(p Params) *result.Data {
 	waits(d, p, r)
 	if p.Sections {
 		sections(d, p, rand.New(rand.NewPCG(p.Seed, 3)))
+		serving(d, p, rand.New(rand.NewPCG(p.Seed, 5)))
 	}
 	d.Reasons = []result.Reason{
 		{Message: "Insufficient nvidia.com/gpu. preemption: No preemption victims found for incoming pod.",

@@ -45,6 +45,7 @@ func Random(seed uint64) *result.Data {
 		d.Series, d.Nodes, d.Reasons, d.Longest, d.Pools = result.Series{}, nil, nil, nil, nil
 	}
 	randomSections(d, rand.New(rand.NewPCG(seed, 4)))
+	randomServing(d, rand.New(rand.NewPCG(seed, 6)))
 	d.Sizes = append(d.Sizes, result.Size{GPUs: units.MilliGPU(r.IntN(3000)), Jobs: 3, Wait: rising(r, 3)})
 	d.Tenants = append(d.Tenants, result.Tenant{Jobs: 3, Wait: rising(r, int64(r.IntN(2)))})
 	return d

@@ -30,8 +30,18 @@ func Short(w io.Writer, d *result.Data) error {
 	}
 	line("scenario", "%s, seed %d", clip(name, 40), s.Seed)
 	line("simulated", "%s%s", reports.FormatDuration(s.SimulatedSeconds), endWord(s.EndReason))
-	shortJobs(line, &s.Jobs)
-	shortWaits(line, s)
+	served := s.Serving != nil && len(s.Serving.ServiceNames) > 0
+	if !served || s.Jobs.Submitted > 0 {
+		shortJobs(line, &s.Jobs)
+		shortWaits(line, s)
+	}
+	if served {
+		rows := 2
+		if s.Jobs.Submitted == 0 {
+			rows = 8
+		}
+		shortServices(line, s.Serving, rows)
+	}
 	shortGPUs(line, &s.GPU)
 	shortCost(line, &s.Cost, &s.GPU)
 	if n := len(s.Warnings); n > 0 {
@@ -94,6 +104,50 @@ func shortWaits(line lineFunc, s *result.Summary) {
 	if w := &s.Slowdown; w.Count > 0 {
 		line("slowdown", "median %s, p95 %s, max %s", reports.FormatNumber(w.P50), reports.FormatNumber(w.P95),
 			reports.FormatNumber(w.Max))
+	}
+}
+
+// shortServices has a line on all requests and one on each service, at most rows of them.
+func shortServices(line lineFunc, s *result.Serving, rows int) {
+	q := &s.Requests
+	text := fmt.Sprintf("%s arrived", reports.FormatCount(float64(q.Arrived)))
+	for _, p := range []struct {
+		n    int64
+		name string
+	}{{q.Completed + q.Stopped, "answered"}, {q.Rejected + q.TimedOut, "failed"}, {q.InFlight, "in flight"}} {
+		if p.n > 0 {
+			text += fmt.Sprintf(", %s %s", reports.FormatCount(float64(p.n)), p.name)
+		}
+	}
+	line("requests", "%s", text)
+	row := func(label, service, ttft, tpot, within, price string) {
+		line(label, "%-16s %11s %11s %9s %10s", clip(safe(service), 16), ttft, tpot, within, price)
+	}
+	row("services", "", "TTFT p99", "TPOT p99", "within", "$/M tokens")
+	names := s.ServiceNames
+	more := len(names) - rows
+	if more > 0 {
+		names = names[:rows-1]
+	}
+	for _, name := range names {
+		v := s.Services[name]
+		ttft, tpot, within, price := "–", "–", "–", "–"
+		if v.TTFT.Count > 0 {
+			ttft = reports.FormatDuration(v.TTFT.P99)
+		}
+		if v.TPOT.Count > 0 {
+			tpot = reports.FormatDuration(v.TPOT.P99)
+		}
+		if r := &v.Requests; r.Completed+r.Rejected+r.TimedOut > 0 {
+			within = reports.FormatShare(v.Attainment)
+		}
+		if v.USDPerMTokens > 0 {
+			price = strings.TrimPrefix(reports.FormatUSD(v.USDPerMTokens), "$")
+		}
+		row("", name, ttft, tpot, within, price)
+	}
+	if more > 0 {
+		line("", "and %d more; the report has all", more+1)
 	}
 }
 

@@ -41,6 +41,7 @@ func TestGolden(t *testing.T) {
 		term.Options{Width: 60, Panels: []string{"pools", "reasons"}})))
 	reportstest.Golden(t, "empty.txt", []byte(render(t, reportstest.Empty(), term.Options{})))
 	reportstest.Golden(t, "short-small.txt", []byte(short(t, small)))
+	reportstest.Golden(t, "short-served.txt", []byte(short(t, reportstest.Served())))
 	reportstest.Golden(t, "short-pending.txt", []byte(short(t, reportstest.AllPending())))
 	reportstest.Golden(t, "short-empty.txt", []byte(short(t, reportstest.Empty())))
 }
@@ -68,7 +69,7 @@ func check(t *testing.T, where, out string, width int) {
 
 func TestProperties(t *testing.T) {
 	cases := map[string]*result.Data{"small": reportstest.Small(), "empty": reportstest.Empty(),
-		"pending": reportstest.AllPending()}
+		"pending": reportstest.AllPending(), "served": reportstest.Served()}
 	for seed := range uint64(40) {
 		cases[fmt.Sprintf("random-%d", seed)] = reportstest.Random(seed)
 	}

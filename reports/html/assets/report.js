@@ -58,8 +58,8 @@
     a.axisLabel = Object.assign({ color: soft, fontSize: 11.5 }, a.axisLabel);
     a.axisLine = { show: !vertical, lineStyle: { color: "#b9c1cc" } };
     a.axisTick = Object.assign({ show: !vertical, lineStyle: { color: "#b9c1cc" } }, a.axisTick);
-    a.splitLine = { show: vertical && a.type === "value", lineStyle: { color: line } };
-    if (a.axisLabel.interval === "0") { a.axisLabel.interval = 0; }
+    a.splitLine = { show: vertical && a.type !== "category", lineStyle: { color: line } };
+    if (a.axisLabel.interval) { a.axisLabel.interval = Number(a.axisLabel.interval); }
   }
 
   function dress(spec) {
