@@ -134,6 +134,9 @@ func (a *applier) gpus(p *result.Pool, r *Rates) (parts, error) {
 // nodes prices a pool without GPUs.
 func (a *applier) nodes(p *result.Pool, r *Rates) (units.MicroUSD, error) {
 	var m rounder
+	if p.NodeHours == 0 { // none of its machines was ever bought
+		return 0, nil
+	}
 	cpu, mem := a.book.Nodes.USDPerCPUHour, a.book.Nodes.USDPerGiBHour
 	switch {
 	case r.NodeUSD != nil:
