@@ -28,6 +28,8 @@ var entries = []Entry{
 	{Name: "share-timeslicing"},
 	{Name: "timeslicing"}, {Name: "mig-static"}, {Name: "mig-dynamic-dra"}, {Name: "mmc"}, {Name: "idle-month"},
 	{Name: "fgd-small"}, {Name: "operators"}, {Name: "burst-fixed"},
+	{Name: "burst-hpa-gpu"}, {Name: "burst-hpa-queue"}, {Name: "burst-keda"}, {Name: "diurnal-karpenter"},
+	{Name: "diurnal-cluster-autoscaler"}, {Name: "lend-off"}, {Name: "lend-on"},
 	{Name: "serve-aggregated"}, {Name: "serve-disaggregated"}, {Name: "serve-whole"}, {Name: "serve-mig"},
 	{Name: "openb-fill", Needs: []string{"trace.file", "cluster.nodeList.file"}},
 	{Name: "openb-fgd", Needs: []string{"trace.file", "cluster.nodeList.file"}},

@@ -344,12 +344,16 @@ func planRules(list []MetricRule) (out []plan.ExternalMetric) {
 }
 
 func (c *ClusterAutoscaler) plan() *plan.ClusterAutoscaler {
+	priorities := c.Priorities
+	if len(priorities) == 0 {
+		priorities = nil // however the empty map was written
+	}
 	return &plan.ClusterAutoscaler{ScanInterval: units.Duration(c.ScanInterval),
 		MaxProvision: units.Duration(c.MaxNodeProvisionTime), NewPodScaleUpDelay: units.Duration(c.NewPodScaleUpDelay),
 		ScaleDown: c.ScaleDownEnabled, DelayAfterAdd: units.Duration(c.ScaleDownDelayAfterAdd),
 		DelayAfterFailure: units.Duration(c.ScaleDownDelayAfterFail), Unneeded: units.Duration(c.ScaleDownUnneededTime),
 		UnreadyUnneeded: units.Duration(c.ScaleDownUnreadyTime), UtilizationThreshold: c.UtilizationThreshold,
-		GPUUtilizationThreshold: c.GPUUtilizationThreshold, Expander: c.Expander, Priorities: c.Priorities,
+		GPUUtilizationThreshold: c.GPUUtilizationThreshold, Expander: c.Expander, Priorities: priorities,
 		MaxEmptyBulkDelete: c.MaxEmptyBulkDelete, MaxGracefulTermination: units.Duration(c.MaxGracefulTermination),
 		MaxNodesTotal: c.MaxNodesTotal}
 }

@@ -75,6 +75,12 @@ func TestServingPairs(t *testing.T) {
 		a, b, service string
 		better        func(a, b result.Service) bool
 	}{
+		"queue": {"burst-hpa-gpu", "burst-hpa-queue", "chat", func(a, b result.Service) bool {
+			return b.GPUHours < a.GPUHours/2 && b.Attainment < a.Attainment && b.ScaleDowns > 0
+		}},
+		"keda": {"burst-fixed", "burst-keda", "chat", func(a, b result.Service) bool {
+			return b.GPUHours < a.GPUHours/2 && b.Attainment < a.Attainment && a.ScaleUps == 0 && b.ScaleUps > 0
+		}},
 		"disaggregated": {"serve-aggregated", "serve-disaggregated", "assistant", func(a, b result.Service) bool {
 			return b.TPOT.P99 < 0.9*a.TPOT.P99 && a.Attainment < a.Target && b.Attainment >= b.Target
 		}},
