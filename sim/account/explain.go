@@ -12,12 +12,13 @@ import (
 	"orrery/sim/units"
 )
 
-// Explanation is the story of one pod, or of all pods of a job, told from a journal.
+// Explanation is the story of one pod, of all pods of a job, or of another object, told from a journal.
 type Explanation struct {
-	Query string     `json:"query"`
-	Run   string     `json:"scenario"`
-	Jobs  []JobStory `json:"jobs,omitempty"`
-	Pods  []PodStory `json:"pods"`
+	Query   string        `json:"query"`
+	Run     string        `json:"scenario"`
+	Objects []ObjectStory `json:"objects,omitempty"`
+	Jobs    []JobStory    `json:"jobs,omitempty"`
+	Pods    []PodStory    `json:"pods"`
 }
 
 // JobStory is what happened to a job. Instants are nanoseconds since time zero; nil has not happened.
@@ -68,7 +69,8 @@ type PodStory struct {
 	Bound    *units.Time       `json:"bound_ns,omitempty"`
 	Slots    []journal.Slot    `json:"slots,omitempty"`
 	Started  *units.Time       `json:"started_ns,omitempty"`
-	Stages   []StageStory      `json:"stages,omitempty"` // of its start
+	Stages   []StageStory      `json:"stages,omitempty"`  // of its start
+	Replica  []EventStory      `json:"replica,omitempty"` // states of the replica that it is the first pod of
 	Stopping *TerminationStory `json:"terminating,omitempty"`
 	Ended    *units.Time       `json:"ended_ns,omitempty"`
 	Phase    string            `json:"phase,omitempty"`
@@ -119,14 +121,26 @@ type TerminationStory struct {
 	Grace  units.Duration `json:"grace_ns"`
 }
 
-// NotFoundError says that the journal has no such pod or job.
+// NotFoundError says that the journal has no such pod, job or object.
 type NotFoundError struct {
 	Query   string
+	What    string   // kind of object; "" = a pod or a job
+	Hint    string   // why, where that is known
 	Similar []string // names like it, the likest first
 }
 
 // Error names what is like the query.
 func (e *NotFoundError) Error() string {
+	if e.What != "" {
+		text := fmt.Sprintf("the journal has nothing on the %s of %q", e.What, e.Query)
+		switch {
+		case e.Hint != "":
+			text += ": " + e.Hint
+		case len(e.Similar) > 0:
+			text += "; did you mean " + strings.Join(e.Similar, ", ") + "?"
+		}
+		return text
+	}
 	if len(e.Similar) == 0 {
 		return fmt.Sprintf("the journal has no pod or job %q; write job/NAME or pod/NAMESPACE/NAME as in %s and %s",
 			e.Query, result.JobsFile, result.PodsFile)
@@ -135,9 +149,13 @@ func (e *NotFoundError) Error() string {
 }
 
 // Explain reads r to its end and tells the story of pod, given as namespace/name or name alone, with or without pod/
-// before it, or of all pods of a job, given as job/NAME. A query that matches nothing gives a *NotFoundError with
-// similar names.
+// before it, or of all pods of a job, given as job/NAME. service/NAME, node/NAME, request/SERVICE/NUMBER, hpa/NAME,
+// deployment/NAME and other objects with replicas, with or without a namespace before the name, are told by what the
+// journal says of them. A query that matches nothing gives a *NotFoundError with similar names.
 func Explain(r *journal.Reader, pod string) (*Explanation, error) {
+	if t := newObjectTeller(pod); t != nil {
+		return explainObject(r, t)
+	}
 	e := &explainer{
 		out: &Explanation{Query: pod, Pods: []PodStory{}}, pods: map[string]int{}, jobs: map[string]int{},
 		holders: map[string]journal.PodCreate{}, kept: map[string]journal.JobSubmit{},
@@ -157,7 +175,11 @@ func Explain(r *journal.Reader, pod string) (*Explanation, error) {
 		return nil, err
 	}
 	if len(e.out.Pods) == 0 && len(e.out.Jobs) == 0 {
-		return nil, &NotFoundError{pod, e.like.names(e.isJob)}
+		prefix := ""
+		if e.isJob {
+			prefix = jobPrefix
+		}
+		return nil, &NotFoundError{Query: pod, Similar: e.like.names(prefix)}
 	}
 	for i := range e.out.Pods {
 		e.out.Pods[i].Until = e.end
@@ -266,6 +288,10 @@ func (e *explainer) podRecord(at units.Time, b journal.Body) {
 	case journal.PodStage:
 		if p := e.story(b.Pod); p != nil {
 			p.Stages = append(p.Stages, StageStory{at, b.Stage, b.Took, b.Detail})
+		}
+	case journal.Replica:
+		if p := e.story(b.Replica); p != nil {
+			p.Replica = append(p.Replica, EventStory{at, "replica of service " + b.Service + ": " + replicaText(&b, false), b})
 		}
 	case journal.PodTerminate:
 		if p := e.story(b.Pod); p != nil {
@@ -431,13 +457,11 @@ func (s *similar) see(name string) {
 	}
 }
 
-func (s *similar) names(job bool) []string {
+// names are the likest ones, each behind a prefix.
+func (s *similar) names(prefix string) []string {
 	var out []string
 	for _, c := range s.best {
-		if job {
-			c.name = jobPrefix + c.name
-		}
-		out = append(out, c.name)
+		out = append(out, prefix+c.name)
 	}
 	return out
 }

@@ -15,6 +15,14 @@ import (
 // Text writes the explanation for people: one line an event, in the order of time, the scheduler's words verbatim.
 func (e *Explanation) Text(out io.Writer) error {
 	w := &writeErr{w: out}
+	for _, o := range e.Objects {
+		w.printf("%s", o.Object)
+		if o.About != "" {
+			w.printf(": %s", o.About)
+		}
+		w.printf("\n")
+		writeEvents(w, events(o.Events))
+	}
 	for i, j := range e.Jobs {
 		if i > 0 {
 			w.printf("\n")
@@ -46,6 +54,15 @@ func (e *Explanation) Text(out io.Writer) error {
 type event struct {
 	at   units.Time
 	what string
+}
+
+// events are the lines of what happened.
+func events(list []EventStory) []event {
+	var out []event
+	for _, x := range list {
+		out = append(out, event{x.At, x.Text})
+	}
+	return out
 }
 
 func writeEvents(w *writeErr, events []event) {
@@ -152,6 +169,7 @@ func (p *PodStory) events() []event {
 	for _, s := range p.Stages {
 		out = append(out, event{s.At, s.text()})
 	}
+	out = append(out, events(p.Replica)...)
 	for _, v := range p.Evicted {
 		out = append(out, event{v.At, "chosen as a victim by pod " + v.By})
 	}
