@@ -248,7 +248,7 @@ func (s *Scenario) checkExpect() {
 		if !strings.ContainsAny(path, ".[]\"") {
 			at = "expect." + path
 		}
-		if err := numberPath(path); err != nil {
+		if err := s.numberPath(path); err != nil {
 			p(at, "expect: %v", err)
 		}
 		switch {

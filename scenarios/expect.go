@@ -5,8 +5,52 @@ import (
 	"reflect"
 	"strings"
 
+	"orrery/sim/journal"
 	"orrery/sim/result"
 	"orrery/sim/strict"
+)
+
+// numberPath checks that a path of JSON names joined by dots leads to a number of the result.json of this scenario.
+func (s *Scenario) numberPath(path string) error {
+	if err := numberPath(path); err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		prefix, what string
+		keys         []string
+	}{{"serving.services.", "service", s.serviceNames()}, {"starts.stage_seconds.", "stage of a start", startStages},
+		{"machines.step_seconds.", "state of a machine", machineStates}} {
+		rest, ok := strings.CutPrefix(path, x.prefix)
+		if !ok {
+			continue
+		}
+		if key, _, _ := strings.Cut(rest, "."); len(x.keys) == 0 {
+			return fmt.Errorf("%q: the scenario has no %s; remove the bound, or add one", path, x.what)
+		} else if !contains(x.keys, key) {
+			return fmt.Errorf("%q: there is no %s %q; %s", path, x.what, key, strict.Suggest(key, x.keys))
+		}
+	}
+	if section, _, _ := strings.Cut(path, "."); len(s.Services) == 0 && (section == "serving" || section == "starts") {
+		return fmt.Errorf("%q: the scenario has no services, so its result has no %s; remove the bound, or add services",
+			path, section)
+	}
+	return nil
+}
+
+func (s *Scenario) serviceNames() (names []string) {
+	for i := range s.Services {
+		names = append(names, s.Services[i].Name)
+	}
+	return names
+}
+
+// Keys of maps in result.json that are known before a run.
+var (
+	startStages = []string{journal.StageSandbox, journal.StageImage, journal.StageWeights, journal.StageEngine,
+		journal.StageSnapshot, journal.StageJoin}
+	machineStates = []string{journal.MachineFailed, journal.MachineLaunched, journal.MachineRegistered,
+		journal.MachineDriver, journal.MachineReady, journal.MachineInterrupted, journal.MachineTerminating,
+		journal.MachineGone}
 )
 
 // numberPath checks that a path of JSON names joined by dots leads to a number of result.json.

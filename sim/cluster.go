@@ -97,6 +97,8 @@ func (c *cluster) record(b journal.Body) {
 		c.p.Progress.Submitted.Add(1)
 	case journal.JobEnd:
 		c.p.Progress.Ended.Add(1)
+	case journal.Requests:
+		c.requestsEnded(&r)
 	}
 	c.p.Sink.Append(c.engine.Now(), b)
 }

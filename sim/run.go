@@ -50,6 +50,7 @@ type Progress struct {
 	Submitted atomic.Int64 // jobs
 	Ended     atomic.Int64 // jobs
 	Attempts  atomic.Int64 // of the scheduler
+	Requests  atomic.Int64 // of services that have ended, up to the last window
 }
 
 // ErrStopped says that a run was stopped from outside before its end.

@@ -171,6 +171,15 @@ func (c *cluster) tick(first bool) {
 	plan(at, engine.PhaseSample, "requests", func() { c.tick(false) })
 }
 
+// requestsEnded counts for the progress; requests that other services sent on are not the run's own.
+func (c *cluster) requestsEnded(r *journal.Requests) {
+	for i := range c.plan.Services {
+		if s := &c.plan.Services[i]; s.Name == r.Service && s.Requests >= 0 {
+			c.p.Progress.Requests.Add(r.Completed + r.Rejected + r.TimedOut + r.Stopped)
+		}
+	}
+}
+
 // advance lets everything happen to requests that does so up to now. It precedes whatever the cluster does to replicas.
 func (c *cluster) advance() { c.fallible(c.services.plane.Advance(c.engine.Now())) }
 

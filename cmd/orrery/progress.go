@@ -51,7 +51,7 @@ func startProgress(w io.Writer, p *sim.Progress, horizon units.Duration, load wo
 
 func (g *progress) newBar() *progressbar.ProgressBar {
 	limit := int64(1000) // thousandths
-	if g.horizon == 0 && g.load.steps == 0 {
+	if g.horizon == 0 && g.load.steps == 0 && g.load.requests == 0 {
 		limit = -1 // a spinner: nobody knows how much there is
 	}
 	return progressbar.NewOptions64(limit, progressbar.OptionSetWriter(g.w),
@@ -79,11 +79,17 @@ func (g *progress) loop(interval time.Duration) {
 	}
 }
 
-// fraction is how much of the run is done, as far as known.
+// fraction is how much of the run is done, as far as known: of jobs or requests, whichever are further from their end,
+// or of the time limit, where it is nearer.
 func (g *progress) fraction() float64 {
-	var f float64
-	if g.load.steps > 0 {
-		f = float64(g.p.Submitted.Load()+g.p.Ended.Load()) / float64(g.load.steps)
+	f := 0.0
+	switch jobs, requests := g.jobs(), g.requests(); {
+	case g.load.steps > 0 && g.load.requests > 0:
+		f = min(jobs, requests)
+	case g.load.steps > 0:
+		f = jobs
+	case g.load.requests > 0:
+		f = requests
 	}
 	if g.horizon > 0 {
 		f = max(f, float64(g.p.Now.Load())/float64(g.horizon))
@@ -91,10 +97,24 @@ func (g *progress) fraction() float64 {
 	return min(f, 1)
 }
 
+// jobs is the part of the submissions and ends of jobs that have happened, requests that of the requests that have
+// ended.
+func (g *progress) jobs() float64 {
+	return min(1, float64(g.p.Submitted.Load()+g.p.Ended.Load())/float64(g.load.steps))
+}
+
+func (g *progress) requests() float64 { return float64(g.p.Requests.Load()) / float64(g.load.requests) }
+
 // text says how far the run is, elapsed wall time after its start.
 func (g *progress) text(elapsed time.Duration) string {
-	return fmt.Sprintf("%s · %d/%d jobs ended · %.0f events/s", days(time.Duration(g.p.Now.Load())),
-		g.p.Ended.Load(), g.load.jobs, float64(g.p.Events.Load())/elapsed.Seconds())
+	text := days(time.Duration(g.p.Now.Load()))
+	if g.load.jobs > 0 || g.load.requests == 0 {
+		text += fmt.Sprintf(" · %d/%d jobs ended", g.p.Ended.Load(), g.load.jobs)
+	}
+	if g.load.requests > 0 {
+		text += fmt.Sprintf(" · %d/%d requests ended", g.p.Requests.Load(), g.load.requests)
+	}
+	return text + fmt.Sprintf(" · %.0f events/s", float64(g.p.Events.Load())/elapsed.Seconds())
 }
 
 // left says how much wall time is left when the rest goes as fast as what is done; "" when too little is done to tell.

@@ -39,6 +39,17 @@ func TestProgress(t *testing.T) {
 	if got := g.fraction(); got != 1 {
 		t.Errorf("fraction %v of a run with restarts", got)
 	}
+	g = startProgress(&out, &p, 0, workload{requests: 1000})
+	g.stop()
+	p.Requests.Store(250)
+	if got := g.text(time.Minute); !strings.HasPrefix(got, "3.0 days · 250/1000 requests ended · ") || g.fraction() != 0.25 {
+		t.Errorf("services alone: %q, %v done", got, g.fraction())
+	}
+	g.load.jobs, g.load.steps = 100, 1000
+	if got := g.text(time.Minute); !strings.HasPrefix(got, "3.0 days · 500/100 jobs ended · 250/1000 requests") ||
+		g.fraction() != 0.25 {
+		t.Errorf("jobs and services: %q, %v done", got, g.fraction())
+	}
 	for columns, want := range map[int]int{0: 4, 80: 4, 100: 20, 300: 30} {
 		if got := barWidth(columns); got != want {
 			t.Errorf("barWidth(%d) = %d, want %d", columns, got, want)
