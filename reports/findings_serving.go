@@ -146,9 +146,9 @@ func findQueues(d *result.Data) (Level, string, bool) {
 			continue
 		}
 		most = peak
-		text = fmt.Sprintf("Requests queued longest at %s: %s were waiting at a time, %s after the start", d.Services[i].Name,
-			FormatNumber(peak), FormatDuration(clean(r.T[at])))
-		if n := clean(r.Ready[at]); n > 0 {
+		text = fmt.Sprintf("Requests queued longest at %s: %s were waiting on average over %s, %s after the start",
+			d.Services[i].Name, FormatNumber(peak), FormatDuration(clean(r.Bin)), FormatDuration(clean(r.T[at])))
+		if n := clean(r.Ready[at]); n >= 1 {
 			text += fmt.Sprintf(", %s for each ready replica", FormatNumber(peak/n))
 		}
 	}

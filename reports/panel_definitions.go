@@ -84,7 +84,7 @@ func glossary() Table {
 		{"replica", "One server of a model, of one pod or several: starting, ready (it takes requests), draining (it ends " +
 			"what it has) or gone."},
 		{"paid, used, idle of replicas", "Paid: GPU time from a replica's binding to the release of its GPUs. Busy: the " +
-			"part in which it computed. Ready and idle, starting: the rest."},
+			"part in which it computed. Ready and idle: the rest of the time in which it took requests or ended those it had."},
 		{"cost of tokens", "What a service paid ÷ tokens of completed requests, idle and starting replicas included. Input " +
 			"pays for the busy time that arithmetic limited, output for the rest."},
 		{"cold start", "From the creation of a pod until it takes requests: the wait for a node, then the stages on it."},

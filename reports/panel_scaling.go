@@ -43,12 +43,12 @@ func buildScaling(d *result.Data) Content {
 	}
 	if len(d.Conditions) > 0 {
 		said := Table{ID: "conditions", Title: "What the autoscalers say of themselves at the end", Columns: []Column{
-			{"object", "Object", "", Text}, {"type", "Condition", "", Text}, {"status", "Status", "", Text},
-			{"reason", "Reason", "", Text}, {"message", "Message", "", Text}, {"since_seconds", "Since", "s", Duration},
+			{"object", "Object", "", Text}, {"condition", "Condition", "", Text}, {"reason", "Reason", "", Text},
+			{"message", "Message", "", Text}, {"since_seconds", "Since", "s", Duration},
 			{"changes", "Changes", "", Count}}}
 		for _, x := range d.Conditions {
-			said.Rows = append(said.Rows, []Cell{T(x.Object), T(x.Type), T(x.Status), T(x.Reason), T(x.Message), N(x.Seconds),
-				I(x.Changes)})
+			said.Rows = append(said.Rows, []Cell{T(x.Object), T(x.Type + ": " + x.Status), T(x.Reason), T(x.Message),
+				N(x.Seconds), I(x.Changes)})
 		}
 		c.Tables = append(c.Tables, said)
 		if level, text, ok := findInactive(d); ok {
@@ -82,6 +82,9 @@ func wantedChart(d *result.Data) (Chart, bool) {
 	}
 	if len(at) == 0 {
 		return c, false
+	}
+	if len(c.Series) == 1 { // a chart of one line has no legend
+		c.Title += ": " + c.Series[0].Name
 	}
 	slices.Sort(at)
 	at = append(append([]float64{0}, slices.Compact(at)...), end)

@@ -17,18 +17,19 @@ func buildServingCost(d *result.Data) Content {
 		return Content{Headline: "There were no services.", Absent: true}
 	}
 	hours := Table{ID: "gpu-hours", Title: "GPU time of replicas", Columns: []Column{{"service", "Service", "", Text},
-		{"paid_gpu_hours", "Paid", "GPU-hours", Number}, {"starting_gpu_hours", "Starting or draining", "GPU-hours", Number},
+		{"paid_gpu_hours", "Paid", "GPU-hours", Number}, {"starting_gpu_hours", "Starting", "GPU-hours", Number},
 		{"idle_gpu_hours", "Ready and idle", "GPU-hours", Number}, {"busy_gpu_hours", "Busy", "GPU-hours", Number},
 		{"busy_share", "Busy of paid", "", Share}, {"cost_usd", "Cost", "USD", Money}}}
 	price := Table{ID: "prices", Title: "Cost and energy of tokens and requests", Columns: []Column{
 		{"service", "Service", "", Text}, {"usd_per_million_input", "Million input tokens", "USD", Money},
 		{"usd_per_million_output", "Million output tokens", "USD", Money},
-		{"usd_per_million", "Million tokens, both", "USD", Money}, {"usd_per_request", "Request", "USD", Money},
-		{"usd_per_good_request", "Request within objectives", "USD", Money},
+		{"usd_per_million", "Million tokens, both", "USD", Money},
+		{"usd_per_thousand_requests", "Thousand requests", "USD", Money},
+		{"usd_per_thousand_good_requests", "Thousand good requests", "USD", Money},
 		{"kwh_per_million", "Energy per million tokens", "kWh", Number}, {"energy_kwh", "Energy", "kWh", Number}}}
 	chart := Chart{ID: "gpu-hours-by-service", Title: "GPU time by service", Kind: StackedBar, X: Axis{"service", "name"},
 		Y: Axis{"GPU time", "GPU-hours"}, Series: []ChartSeries{{Name: "busy", Role: RoleUsed},
-			{Name: "ready and idle", Role: RoleIdle}, {Name: "starting or draining", Role: RoleWaiting}}}
+			{Name: "ready and idle", Role: RoleIdle}, {Name: "starting", Role: RoleTypical}}}
 	const shown = 30
 	for _, name := range s.ServiceNames {
 		v := s.Services[name]
@@ -37,8 +38,8 @@ func buildServingCost(d *result.Data) Content {
 			numIf(v.GPUHours > 0, ratio(v.BusyHours, v.GPUHours)), N(v.USD)})
 		tokens := v.InputTokens+v.OutputTokens > 0 && v.USD > 0
 		price.Rows = append(price.Rows, []Cell{T(name), numIf(tokens, v.USDPerMInput), numIf(tokens, v.USDPerMOutput),
-			numIf(tokens, v.USDPerMTokens), numIf(v.Requests.Completed > 0, v.USDPerRequest),
-			numIf(v.Requests.Good > 0, v.USDPerGoodRequest), numIf(tokens, v.KWhPerMTokens), N(v.EnergyKWh)})
+			numIf(tokens, v.USDPerMTokens), numIf(v.Requests.Completed > 0, 1000*v.USDPerRequest),
+			numIf(v.Requests.Good > 0, 1000*v.USDPerGoodRequest), numIf(tokens, v.KWhPerMTokens), N(v.EnergyKWh)})
 		if len(chart.Categories) < shown {
 			chart.Categories = append(chart.Categories, clip(name, 16))
 			for i, h := range []float64{v.BusyHours, idle, starting} {
@@ -47,7 +48,8 @@ func buildServingCost(d *result.Data) Content {
 		}
 	}
 	c := Content{Tables: []Table{hours, price}, Headline: servingCostText(s), Notes: []string{
-		"Paid: from a replica's binding to the release of its GPUs. The input's part of the cost is that of the busy time " +
+		"Paid: from a replica's binding to the release of its GPUs. Starting: the part before it took requests and after " +
+			"it had ended the last. The input's part of the cost is that of the busy time " +
 			"which arithmetic limited, as prompts are; the output's is the rest, idle time shared in proportion. A busy GPU " +
 			"is taken to draw its maximum power, an idle one its idle power."}}
 	if clean(s.GPUHours) > 0 {

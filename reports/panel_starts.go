@@ -54,7 +54,7 @@ func startsText(s *result.Starts) string {
 }
 
 // stageRoles colour the stages of a start.
-var stageRoles = []Role{RoleNodeKind, RoleGPUCount, RoleMIG, RoleCPU, RoleMemory, RoleTopology, RoleOther}
+var stageRoles = []Role{RoleNodeKind, RoleGPUCount, RoleMemory, RoleCPU, RoleGang, RolePodLimit, RoleOther}
 
 func startsChart(d *result.Data, s *result.Starts) (Chart, bool) {
 	list, _ := shownServices(d)

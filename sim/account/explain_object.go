@@ -171,18 +171,18 @@ func (t *objectTeller) window(at units.Time, b *journal.Requests) {
 		if !missing {
 			word = "within"
 		}
-		t.add(at, *b, "%s its objective in the last %s: %d of %d requests were good; %d in flight, %s", word, span(b.Span),
-			b.Good, ended, b.InFlight, count(replicasOf(b), "replica"))
+		t.add(at, *b, "%s its objective in the last %s: %d of %d requests were good; %d in flight, %s replicas", word,
+			span(b.Span), b.Good, ended, b.InFlight, replicasOf(b))
 	}
 	t.missing = missing
 }
 
-// replicasOf is how many replicas served on average, rounded.
-func replicasOf(b *journal.Requests) int {
+// replicasOf is how many replicas served on average.
+func replicasOf(b *journal.Requests) string {
 	if b.Span <= 0 {
-		return 0
+		return "0"
 	}
-	return int((b.Ready + b.Span/2) / b.Span)
+	return strconv.FormatFloat(float64(b.Ready)/float64(b.Span), 'g', 3, 64)
 }
 
 func replicaText(b *journal.Replica, named bool) string {

@@ -71,8 +71,8 @@ func TestExplainObjects(t *testing.T) {
    0:00:00.000  replica default/chat-0 starting
    0:01:00.000  replica default/chat-0 ready
    0:02:00.000  2 attempts lost with replicas in the last 1m0s
-   0:02:00.000  below its objective in the last 1m0s: 50 of 99 requests were good; 1 in flight, 1 replica
-   0:03:00.000  within its objective in the last 1m0s: 1 of 1 requests were good; 0 in flight, 1 replica
+   0:02:00.000  below its objective in the last 1m0s: 50 of 99 requests were good; 1 in flight, 1 replicas
+   0:03:00.000  within its objective in the last 1m0s: 1 of 1 requests were good; 0 in flight, 1 replicas
 `,
 		"hpa/default/chat": `hpa/default/chat
    0:00:00.000  ScalingActive is True, ValidMetricFound: fine
