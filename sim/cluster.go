@@ -203,6 +203,9 @@ func (c *cluster) play() error {
 	if c.failed != nil {
 		return c.failed
 	}
+	if err := c.stopped(); err != nil {
+		return err
+	}
 	c.finish(drained)
 	return nil
 }

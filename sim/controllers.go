@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"errors"
+
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/client-go/informers"
@@ -83,6 +85,18 @@ func (c *cluster) needsControllers() bool {
 // controllerClient is the configuration of the client of one of the controllers.
 func (c *cluster) controllerClient() *rest.Config {
 	return c.store.RESTConfig(c.limited(control.DefaultQPS, control.DefaultBurst))
+}
+
+// stopped says which programs of controllers have stopped by themselves: what followed is no account of them.
+func (c *cluster) stopped() error {
+	var errs []error
+	if c.karpenter != nil {
+		errs = append(errs, c.karpenter.Err())
+	}
+	if c.controllers.sets != nil {
+		errs = append(errs, c.controllers.sets.Err())
+	}
+	return errors.Join(errs...)
 }
 
 // closeControllers stops what buildControllers started.

@@ -48,7 +48,7 @@ func TestDRA(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := repeats(t, []int{1, 2, 8}, func() played { return play(t, draScenario, sets...) })
-			exact, err := tryWith(true, draScenario, sets...)
+			exact, err := tryWith(asUpstream, draScenario, sets...)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,7 +16,7 @@ import (
 func same(t *testing.T, scenario string, sets ...string) {
 	t.Helper()
 	ours := play(t, scenario, sets...)
-	upstream, err := tryWith(true, scenario, sets...)
+	upstream, err := tryWith(asUpstream, scenario, sets...)
 	if err != nil {
 		t.Fatal(err)
 	}

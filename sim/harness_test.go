@@ -41,11 +41,11 @@ func play(t testing.TB, scenario string, sets ...string) played {
 }
 
 func try(scenario string, sets ...string) (played, error) {
-	return tryWith(false, scenario, sets...)
+	return tryWith(func(*sim.Params) {}, scenario, sets...)
 }
 
-// tryWith is try with upstream's own scheduling cycle, if exact.
-func tryWith(exact bool, scenario string, sets ...string) (played, error) {
+// tryWith is try of a run whose parameters edit has changed.
+func tryWith(edit func(*sim.Params), scenario string, sets ...string) (played, error) {
 	var s *scenarios.Scenario
 	var err error
 	if strings.Contains(scenario, "\n") {
@@ -67,7 +67,9 @@ func tryWith(exact bool, scenario string, sets ...string) (played, error) {
 	}
 	var buf bytes.Buffer
 	w, fold, keep := journal.NewWriter(&buf), account.New(account.Options{}), new(tape)
-	out, err := sim.Run(sim.Params{Plan: p, Jobs: jobs, Requests: asked, Sink: journal.Multi{w, fold, keep}, ExactUpstream: exact})
+	params := sim.Params{Plan: p, Jobs: jobs, Requests: asked, Sink: journal.Multi{w, fold, keep}}
+	edit(&params)
+	out, err := sim.Run(params)
 	if err != nil {
 		return played{}, err
 	}
@@ -82,6 +84,9 @@ func tryWith(exact bool, scenario string, sets ...string) (played, error) {
 	data.Summary.Journal = result.Journal{Records: records, SHA256: head}
 	return played{data, keep.records, buf.Bytes(), head}, sim.Settle(data, p, s.Book())
 }
+
+// asUpstream is an edit of tryWith: upstream's own scheduling cycle.
+func asUpstream(p *sim.Params) { p.ExactUpstream = true }
 
 // repeats plays a run at several numbers of processors, each of which must give the journal of the first, and returns
 // the first.

@@ -111,7 +111,7 @@ func TestJobObjectsRepeat(t *testing.T) {
 			if !bytes.Equal(again.file, first.file) {
 				t.Fatalf("another journal at GOMAXPROCS 8 than at 1: %s", difference(first.records, again.records))
 			}
-			exact, err := tryWith(true, tc.scenario, tc.set, "journal.api=true")
+			exact, err := tryWith(asUpstream, tc.scenario, tc.set, "journal.api=true")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -137,6 +137,7 @@ func (c *cluster) podCommitted(k kube.Commit, old, pod *corev1.Pod) {
 		c.touch()
 	case k.Verb == kube.VerbDelete:
 		c.starts.cancel(key)
+		c.replicaPodEnded(key, kwok.ReasonDeleted) // no node has told of one that was on none
 		c.record(journal.PodDelete{Pod: key})
 		c.touch()
 		if p != nil {

@@ -226,6 +226,8 @@ func (c *cluster) replicaPodCreated(pod *corev1.Pod) {
 	if r == nil {
 		r = &replica{ref: ref, name: name, pods: map[string]bool{}}
 		c.services.replicas[name] = r
+	}
+	if r.state == "" || r.state == journal.ReplicaGone { // or one of a group comes again, whose others are still there
 		c.replicaState(r, journal.ReplicaStarting, "")
 	}
 	r.pods[podKey(pod)] = false
@@ -271,6 +273,7 @@ func (c *cluster) replicaPodCommitted(old, pod *corev1.Pod) {
 		return
 	}
 	if old != nil && old.DeletionTimestamp == nil && pod.DeletionTimestamp != nil {
+		r.pods[key] = false
 		c.replicaDrains(r, pod)
 		return
 	}
