@@ -12,15 +12,14 @@ import (
 type metricsPath struct {
 	store     *metrics.Store // nil in runs in which nothing is scraped
 	exporters *exporters
-	// usage tells the store what pods use, at an instant. It is set by what knows; nil = nobody does, and there are no
-	// resource metrics.
-	usage func(at units.Time)
+	usages    *usages // nil when nobody reads resource metrics
 }
 
 // buildMetrics makes the metrics server, in runs that have something to scrape or somebody who asks for it.
 func (c *cluster) buildMetrics() error {
 	p := c.plan.Metrics
-	if len(c.plan.Services) == 0 && len(p.Custom)+len(p.External) == 0 && !c.parts.scaledObjects() {
+	wanted := c.parts.wantsUsage()
+	if len(c.plan.Services) == 0 && len(p.Custom)+len(p.External) == 0 && !wanted && !c.parts.scaledObjects() {
 		return nil
 	}
 	var err error
@@ -34,11 +33,10 @@ func (c *cluster) buildMetrics() error {
 			c.metrics.exporters.scrape(at)
 		}
 	})
-	c.everySoOften("usage of pods", c.metrics.store.Resolution(), func(at units.Time) {
-		if c.metrics.usage != nil {
-			c.metrics.usage(at)
-		}
-	})
+	if wanted {
+		c.metrics.usages = &usages{c: c, busy: map[string]float64{}, seen: map[string]units.Time{}}
+		c.everySoOften("usage of pods", c.metrics.store.Resolution(), c.metrics.usages.tell)
+	}
 	return nil
 }
 

@@ -31,6 +31,9 @@ type metricsPage struct {
 	seen    units.Time
 }
 
+// busyGauge is DCGM's gauge of the busy part of a GPU.
+const busyGauge = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
+
 func newExporters(c *cluster) *exporters {
 	return &exporters{c: c, pages: map[exporter]*metricsPage{}, labels: map[int][]metrics.Label{}}
 }
@@ -60,6 +63,9 @@ func (x *exporters) take(s serving.Sample) {
 	if of := (exporter{s.Service, s.Replica}); x.page == nil || x.page.of != of {
 		x.flush()
 		x.page = x.pageOf(of)
+	}
+	if u := x.c.metrics.usages; u != nil && s.Name == busyGauge {
+		u.busy[s.Replica] = s.Value
 	}
 	labels, known := x.labels[s.Series]
 	if !known {

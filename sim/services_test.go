@@ -107,3 +107,31 @@ func TestServingPairs(t *testing.T) {
 		})
 	}
 }
+
+// TestCPUScaling: an HPA on the CPU of a service's pods sees what its servers use.
+func TestCPUScaling(t *testing.T) {
+	text := strings.Replace(chatScenario, "FILE", requestFile(t, 4000, 0.05), 1) + `
+manifests:
+- name: hpa.yaml
+  text: |
+    apiVersion: autoscaling/v2
+    kind: HorizontalPodAutoscaler
+    metadata: {name: chat}
+    spec:
+      scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: chat}
+      minReplicas: 1
+      maxReplicas: 5
+      metrics:
+      - {type: Resource, resource: {name: cpu, target: {type: AverageValue, averageValue: 500m}}}
+`
+	first := repeats(t, []int{1, 4}, func() played { return play(t, text) })
+	ups := 0
+	for _, s := range first.data.Scalings {
+		if s.To > s.From && strings.Contains(s.Reason, "cpu resource") {
+			ups++
+		}
+	}
+	if ups == 0 {
+		t.Errorf("no scale-up on CPU: %+v, %+v", first.data.Scalings, first.data.Conditions)
+	}
+}

@@ -153,3 +153,17 @@ func parts(err error) []error {
 	}
 	return []error{err}
 }
+
+// ReadsResources reports whether an object is a ScaledObject with a trigger on the CPU or memory of pods.
+func ReadsResources(obj runtime.Object) bool {
+	o, ok := obj.(*v1alpha1.ScaledObject)
+	if !ok {
+		return false
+	}
+	for _, t := range o.Spec.Triggers {
+		if t.Type == "cpu" || t.Type == "memory" {
+			return true
+		}
+	}
+	return false
+}
