@@ -322,8 +322,12 @@ func findDown(d *result.Data) (Level, string, bool) {
 	if g.DownHours <= 0 || g.CapacityHours <= 0 || inService(g) <= 0 {
 		return Info, "", false
 	}
-	return Warn, fmt.Sprintf("GPUs were out of service for %s GPU-hours, %s of the capacity.",
-		FormatNumber(g.DownHours), FormatShare(ratio(g.DownHours, g.CapacityHours))), true
+	why := ""
+	if d.Summary.Machines != nil {
+		why = "; that counts machines that boot, install drivers or end"
+	}
+	return Warn, fmt.Sprintf("GPUs were out of service for %s GPU-hours, %s of the capacity%s.",
+		FormatNumber(g.DownHours), FormatShare(ratio(g.DownHours, g.CapacityHours)), why), true
 }
 
 func findLost(d *result.Data) (Level, string, bool) {
