@@ -109,6 +109,17 @@ type ModelShape struct {
 	ExpertFFN int `yaml:"expertFFN" min:"0" max:"1000000"`
 	// Layers that have experts. 0: all.
 	MoELayers int `yaml:"moeLayers" min:"0" max:"10000"`
+	// Size of one attention head. 0: 128.
+	Head int `yaml:"head" min:"0" max:"10000"`
+	// Multi-head latent attention: the KV cache holds one vector of kv values a token and layer for all heads, not a key
+	// and a value of kv each.
+	Latent bool `yaml:"latent"`
+	// Tokens that layers with a window attend to, the last ones.
+	Window int `yaml:"window" min:"0" max:"100000000"`
+	// Layers that have a window. The model of training takes their attention as full.
+	WindowLayers int `yaml:"windowLayers" min:"0" max:"10000"`
+	// Tokens that the model is made for: the longest request of a server. 0: not known.
+	Context int `yaml:"context" min:"0" max:"100000000"`
 }
 
 // Checkpoint is how jobs write their state. A job that loses a pod goes back to its last checkpoint, whatever
@@ -224,7 +235,8 @@ func (m *ModelShape) model() plan.Model {
 	}
 	return training.Shape{Name: "model of the scenario", Params: m.Params, Layers: m.Layers, Hidden: m.Hidden,
 		Query: m.Query, KV: m.KV, Vocabulary: m.Vocabulary, Tied: m.Tied, Experts: m.Experts, TopK: m.TopK,
-		ExpertFFN: m.ExpertFFN, MoELayers: moe, Source: scenarioSource}.Model()
+		ExpertFFN: m.ExpertFFN, MoELayers: moe, Head: m.Head, Latent: m.Latent, Window: m.Window,
+		Windowed: m.WindowLayers, Context: m.Context, Source: scenarioSource}.Model()
 }
 
 func (w *TrainingWork) intensity() *plan.Intensity {

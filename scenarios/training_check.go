@@ -116,6 +116,7 @@ func (s *Scenario) checkShape(at string, m *ModelShape) bool {
 	if m.KV > cmp.Or(m.Query, m.Hidden) {
 		p(".kv", "%d is more than query, %d; exchange them", m.KV, cmp.Or(m.Query, m.Hidden))
 	}
+	m.checkAttention(p)
 	if problems > 0 {
 		return false
 	}
@@ -127,6 +128,28 @@ func (s *Scenario) checkShape(at string, m *ModelShape) bool {
 		p(".params", "%g, but the embeddings and experts alone have %g; correct one of them", m.Params, inside)
 	}
 	return problems == 0
+}
+
+// checkAttention tells p of heads and windows that do not suit the rest of a shape.
+func (m *ModelShape) checkAttention(p func(field, format string, args ...any)) {
+	query := cmp.Or(m.Query, m.Hidden)
+	if m.Head > 0 && query%m.Head != 0 {
+		p(".head", "query, %d, is no multiple of %d; correct one of them", query, m.Head)
+	}
+	if m.Head > 0 && !m.Latent && cmp.Or(m.KV, query)%m.Head != 0 {
+		p(".head", "kv, %d, is no multiple of %d; correct one of them", m.KV, m.Head)
+	}
+	if m.Latent && m.KV == 0 {
+		p(".latent", "nothing says how wide the cached vector is; add kv, e.g. 576")
+	}
+	switch {
+	case m.Window > 0 && m.WindowLayers == 0:
+		p(".window", "nothing says which layers have it; add windowLayers, at most %d", m.Layers)
+	case m.Window == 0 && m.WindowLayers > 0:
+		p(".windowLayers", "nothing says how long the window is; add window, e.g. 4096")
+	case m.WindowLayers > m.Layers:
+		p(".windowLayers", "%d of %d layers; write at most %d", m.WindowLayers, m.Layers, m.Layers)
+	}
 }
 
 // modelFields lists the fields that say how a model is spread over GPUs and that are not at their default.

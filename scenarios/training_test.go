@@ -6,6 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"orrery/sim/model/training"
+	"orrery/sim/plan"
+	"orrery/sim/strict"
 )
 
 const trainingScenario = `apiVersion: orrery/v1
@@ -27,6 +31,28 @@ workload:
 trace:
   file: t.ndjson
 `
+
+// TestShape holds that numbers of a scenario make the same model as the list of models does, for every model in it.
+func TestShape(t *testing.T) {
+	for _, want := range training.Models() {
+		if want.Kernels != plan.KernelsNow {
+			continue // old software is no matter of the shape
+		}
+		shape := ModelShape{Params: want.Params, Layers: want.Layers, Hidden: want.Hidden, Query: want.Query, KV: want.KV,
+			Vocabulary: want.Vocabulary, Tied: want.Tied, Experts: want.Experts, TopK: want.TopK,
+			ExpertFFN: want.ExpertWidth, MoELayers: want.MoELayers, Head: want.Head, Latent: want.Latent,
+			Window: want.Window, WindowLayers: want.WindowLayers, Context: want.Context}
+		var s Scenario
+		if s.doc = strict.Parse("s.yaml", nil); !s.checkShape("shape", &shape) {
+			t.Errorf("%s is refused: %v", want.Name, s.doc.Err())
+		}
+		got := shape.model()
+		got.Name, got.Source = want.Name, want.Source
+		if got != want {
+			t.Errorf("%s by its numbers:\n%+v, want\n%+v", want.Name, got, want)
+		}
+	}
+}
 
 // TestTraining maps jobs to what they compute: the first rule that matches, the default for the rest and for sizes that
 // a model's groups do not suit. Jobs of one kind and size share it. A scenario without training says nothing of speed.
