@@ -29,34 +29,16 @@ func (s *Scenario) openRequestGenerator(path string, v *Service) (requests.Sourc
 
 // transform applies what the scenario asks of a trace of requests, in the order of the fields.
 func (r *Requests) transform(src requests.Source, seed uint64) (requests.Source, error) {
-	var err error
-	step := func(wanted bool, make func(requests.Source) (requests.Source, error)) {
-		if !wanted || err != nil {
-			return
-		}
-		var next requests.Source
-		if next, err = make(src); err == nil {
-			src = next
-		}
+	steps := transform.Steps{Services: r.Services, Tenants: r.Tenants, Seed: seed, MaxInput: r.MaxInput,
+		MaxOutput: r.MaxOutput, After: time.Duration(r.After)}
+	if r.Clip != nil {
+		steps.From, steps.To = time.Duration(r.Clip.From), time.Duration(r.Clip.To)
 	}
-	step(len(r.Services) > 0, func(s requests.Source) (requests.Source, error) {
-		return transform.Services(s, r.Services...)
-	})
-	step(len(r.Tenants) > 0, func(s requests.Source) (requests.Source, error) {
-		return transform.Tenants(s, r.Tenants...)
-	})
-	step(r.Clip != nil, func(s requests.Source) (requests.Source, error) {
-		return transform.Clip(s, time.Duration(r.Clip.From), time.Duration(r.Clip.To))
-	})
-	step(r.ScaleRate != nil, func(s requests.Source) (requests.Source, error) {
-		return transform.ScaleRate(s, *r.ScaleRate)
-	})
-	step(r.Thin != nil, func(s requests.Source) (requests.Source, error) { return transform.Thin(s, *r.Thin, seed) })
-	step(r.MaxInput > 0 || r.MaxOutput > 0, func(s requests.Source) (requests.Source, error) {
-		return transform.ClipTokens(s, r.MaxInput, r.MaxOutput)
-	})
-	step(r.After > 0, func(s requests.Source) (requests.Source, error) {
-		return transform.Shift(s, time.Duration(r.After))
-	})
-	return src, err
+	if r.ScaleRate != nil {
+		steps.Rate = *r.ScaleRate
+	}
+	if r.Thin != nil {
+		steps.Share = *r.Thin
+	}
+	return steps.Apply(src)
 }

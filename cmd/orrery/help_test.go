@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -130,6 +131,51 @@ func TestScenarioVerbs(t *testing.T) {
 	}
 }
 
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestTraceGenerate writes a trace of requests from a specification, and a part of it.
+func TestTraceGenerate(t *testing.T) {
+	const spec = "name: chat\npreset: azure-conv\nrate_per_second: 5\n"
+	t.Chdir(write(t, map[string]string{"spec.yaml": spec + "requests: 200\n", "endless.yaml": spec,
+		"bad.yaml": "name: chat\nspam: 1h\n", "jobs.ndjson": traceHead + job("a", "0", "3600", "8")}))
+	for _, out := range []string{"a.ndjson", "b.ndjson"} {
+		if got := must(t, "trace", "generate", "spec.yaml", "--seed", "7", "-o", out); got != out+": 200 requests\n" {
+			t.Errorf("generate said %q", got)
+		}
+	}
+	a, b := readText(t, "a.ndjson"), readText(t, "b.ndjson")
+	if a != b {
+		t.Error("the same seed gives another trace")
+	}
+	must(t, "trace", "generate", "spec.yaml", "--out", "b.ndjson", "--overwrite")
+	if readText(t, "b.ndjson") == a {
+		t.Error("another seed gives the same trace")
+	}
+	refuses(t, exitUsage, []string{"b.ndjson", "exist"}, "trace", "generate", "spec.yaml", "--out", "b.ndjson")
+	refuses(t, exitUsage, []string{"endless.yaml", "no end", "span"}, "trace", "generate", "endless.yaml", "--out", "c")
+	refuses(t, exitUsage, []string{"bad.yaml:2:1", "span"}, "trace", "generate", "bad.yaml", "--out", "c")
+	refuses(t, exitUsage, []string{"--out is missing"}, "trace", "generate", "spec.yaml")
+
+	half := must(t, "trace", "convert", "a.ndjson", "--out", "half.ndjson", "--share", "0.5", "--max-output", "8")
+	var n int
+	if _, err := fmt.Sscanf(half, "half.ndjson: %d requests", &n); err != nil || n < 60 || n > 140 {
+		t.Errorf("half of 200 requests: %q", half)
+	}
+	if got := must(t, "trace", "describe", "half.ndjson"); !strings.Contains(got, "8 output tokens") {
+		t.Errorf("describe does not tell what was cut: %s", got)
+	}
+	refuses(t, exitUsage, []string{"clip"}, "trace", "convert", "a.ndjson", "--out", "c", "--from", "1h", "--to", "1m")
+	refuses(t, exitUsage, []string{"--rate", "jobs.ndjson is no trace of requests"}, "trace", "convert", "jobs.ndjson",
+		"--out", "c", "--rate", "2")
+}
+
 // TestTraceVerbs converts, describes and validates a trace of the project's own format.
 func TestTraceVerbs(t *testing.T) {
 	t.Chdir(write(t, map[string]string{"a b.ndjson": traceHead + job("ü", "0", "3600", "8") + job("two", "5", "60", "1")}))
@@ -174,7 +220,7 @@ func TestTraceVerbs(t *testing.T) {
 // TestModelVerbs shows cards with their errors and validation, neural networks, and suggests names.
 func TestModelVerbs(t *testing.T) {
 	list := must(t, "model", "list")
-	for _, want := range []string{"training", "collective", "storage", "sharing", "llama-3-70b", "deepseek-v3"} {
+	for _, want := range []string{"training", "collective", "storage", "sharing", "serving", "startup", "llama-3-70b", "deepseek-v3"} {
 		if !strings.Contains(list, want) {
 			t.Errorf("model list lacks %s", want)
 		}

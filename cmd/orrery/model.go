@@ -10,6 +10,7 @@ import (
 	"orrery/sim/model/contention"
 	"orrery/sim/model/serving"
 	"orrery/sim/model/sharing"
+	"orrery/sim/model/startup"
 	"orrery/sim/model/training"
 	"orrery/sim/plan"
 	"orrery/sim/strict"
@@ -17,7 +18,8 @@ import (
 
 // modelCards are the models of the simulator that state what they are.
 func modelCards() []card.Card {
-	return append(training.Cards(), contention.Card(), sharing.Card(), serving.Card(), serving.EngineCard())
+	return append(training.Cards(), contention.Card(), sharing.Card(), serving.Card(), serving.EngineCard(),
+		startup.Card())
 }
 
 func newModel() *cobra.Command {

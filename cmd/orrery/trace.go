@@ -70,32 +70,35 @@ func (f *traceFlags) kind(path string) (*requests.Options, traces.Options, error
 func newTrace() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trace",
-		Short: "Import, describe, validate and convert traces of jobs and of inference requests",
+		Short: "Import, generate, describe, validate and convert traces of jobs and of inference requests",
 		Long: `A trace is a stream of jobs of a training cluster, or of requests to inference services. Which of the two a file holds
 is told from its first lines. Orrery's own formats are one JSON object a line, optionally compressed (.zst, .gz);
 importers read public datasets as they are published.`,
 		Example: `  orrery trace describe openb_pod_list_default.csv
   orrery trace describe AzureLLMInferenceTrace_code.csv
-  orrery trace import philly_jobs.csv --out philly.ndjson.zst`,
+  orrery trace import philly_jobs.csv --out philly.ndjson.zst
+  orrery trace generate spec.yaml --out requests.ndjson.zst`,
 	}
-	c.AddCommand(newTraceImport("import"), newTraceImport("convert"), newTraceDescribe(), newTraceValidate(),
-		newTraceFormats())
+	c.AddCommand(newTraceImport("import"), newTraceImport("convert"), newTraceGenerate(),
+		newTraceDescribe(), newTraceValidate(), newTraceFormats())
 	return c
 }
 
 func newTraceImport(verb string) *cobra.Command {
 	var f traceFlags
+	var change changeFlags
 	var out string
 	var overwrite bool
 	c := &cobra.Command{
 		Use: verb + " INPUT --out OUTPUT",
 		Short: map[string]string{
 			"import":  "Read a dataset's file and write a canonical trace",
-			"convert": "Rewrite a trace, e.g. compressed"}[verb],
+			"convert": "Rewrite a trace, e.g. compressed, or a part of one of requests"}[verb],
 		Example: map[string]string{
 			"import": "  orrery trace import openb_pod_list_default.csv.gz --out openb.ndjson.zst",
 			"convert": "  orrery trace convert jobs.ndjson --out jobs.ndjson.zst\n" +
-				"  orrery trace convert BurstGPT_1.csv --out burstgpt.ndjson.zst"}[verb],
+				"  orrery trace convert BurstGPT_1.csv --out burstgpt.ndjson.zst\n" +
+				"  orrery trace convert AzureLLMInferenceTrace_conv.csv --to 20m --rate 2 --out busy.ndjson.zst"}[verb],
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
@@ -106,7 +109,12 @@ func newTraceImport(verb string) *cobra.Command {
 				return err
 			}
 			if of != nil {
-				return convertRequests(c, args[0], out, requests.ConvertOptions{Options: *of, Overwrite: overwrite})
+				return convertRequests(c, args[0], out, requests.ConvertOptions{Options: *of, Overwrite: overwrite,
+					Change: change.steps.Apply})
+			}
+			if name := change.used(c); name != "" {
+				return usageError{fmt.Errorf("--%s: %s is no trace of requests; change jobs by trace.transform of a scenario",
+					name, args[0])}
 			}
 			done, err := traces.Convert(args[0], out, traces.ConvertOptions{Options: o, Overwrite: overwrite})
 			if err != nil {
@@ -118,8 +126,8 @@ func newTraceImport(verb string) *cobra.Command {
 		},
 	}
 	f.add(c)
-	c.Flags().StringVar(&out, "out", "", "file to write; its ending chooses the compression (.zst, .gz or none)")
-	c.Flags().BoolVar(&overwrite, "overwrite", false, "replace an existing output")
+	change.add(c)
+	addOutput(c, &out, &overwrite)
 	return c
 }
 
@@ -220,30 +228,4 @@ func showSkipped(c *cobra.Command, skipped []traces.Skip) {
 	for _, s := range skipped {
 		fmt.Fprintf(c.ErrOrStderr(), "skipped %d rows: %s (first: %s)\n", s.Rows, s.Reason, s.First)
 	}
-}
-
-func convertRequests(c *cobra.Command, in, out string, o requests.ConvertOptions) error {
-	done, err := requests.Convert(in, out, o)
-	if err != nil {
-		return usageError{err}
-	}
-	fmt.Fprintf(c.OutOrStdout(), "%s: %d requests\n", out, done.Requests)
-	showSkipped(c, done.Header.Skipped)
-	return nil
-}
-
-func describeRequests(c *cobra.Command, path string, o requests.Options, asJSON bool) error {
-	src, err := requests.Open(path, o)
-	if err != nil {
-		return usageError{err}
-	}
-	defer src.Close()
-	d, err := requests.Describe(src)
-	if err != nil {
-		return usageError{err}
-	}
-	if asJSON {
-		return d.JSON(c.OutOrStdout())
-	}
-	return d.Text(c.OutOrStdout())
 }

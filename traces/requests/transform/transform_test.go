@@ -1,12 +1,14 @@
 package transform
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"orrery/traces"
 	"orrery/traces/requests"
 )
 
@@ -148,5 +150,37 @@ func TestRefused(t *testing.T) {
 		if _, err := f(); err == nil {
 			t.Errorf("%s was taken", name)
 		}
+	}
+}
+
+// TestSteps holds that steps are the functions one after the other, and that the zero value changes nothing.
+func TestSteps(t *testing.T) {
+	src, err := Steps{}.Apply(source(50))
+	_, all := apply(t, src, err)
+	if len(all) != 50 {
+		t.Fatalf("no steps leave %d of 50 requests", len(all))
+	}
+	src, err = Steps{From: 5 * time.Second, Rate: 2, Share: 0.5, Seed: 9, MaxInput: 3, After: time.Minute}.Apply(source(50))
+	header, got := apply(t, src, err)
+	src, err = Clip(source(50), 5*time.Second, traces.MaxTime)
+	for _, next := range []func(requests.Source) (requests.Source, error){
+		func(s requests.Source) (requests.Source, error) { return ScaleRate(s, 2) },
+		func(s requests.Source) (requests.Source, error) { return Thin(s, 0.5, 9) },
+		func(s requests.Source) (requests.Source, error) { return ClipTokens(s, 3, 0) },
+		func(s requests.Source) (requests.Source, error) { return Shift(s, time.Minute) },
+	} {
+		if err == nil {
+			src, err = next(src)
+		}
+	}
+	_, want := apply(t, src, err)
+	if len(got) == 0 || len(got) == len(all) || !reflect.DeepEqual(got, want) {
+		t.Errorf("steps give %v, want %v", got, want)
+	}
+	if len(header.Notes) != 5 {
+		t.Errorf("the header tells %q, want five steps", header.Notes)
+	}
+	if _, err := (Steps{From: time.Minute, To: time.Second}).Apply(source(1)); err == nil {
+		t.Error("a span that ends before it begins is taken")
 	}
 }
