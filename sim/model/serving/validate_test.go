@@ -3,6 +3,7 @@ package serving
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -158,5 +159,29 @@ func TestReadme(t *testing.T) {
 func TestCard(t *testing.T) {
 	if m := Card().Missing(); len(m) > 0 {
 		t.Errorf("the card lacks %v", m)
+	}
+}
+
+// TestFrontPage holds the errors told on the project's front page against the model.
+func TestFrontPage(t *testing.T) {
+	const file, begin, end = "../../../README.md", "<!-- begin generated: serving -->\n", "<!-- end generated: serving -->"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the errors of the model of serving", file)
+	}
+	want := before + begin + "\n- " + strings.Join(Card().Error[:8], "\n- ") + "\n\n" + end + after
+	switch {
+	case want == string(text):
+	case !*rewrite:
+		t.Fatalf("%s is stale; run: go test ./sim/model/serving -run TestFrontPage -rewrite", file)
+	default:
+		if err := os.WriteFile(file, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
