@@ -46,12 +46,12 @@ type Service struct {
 }
 
 // SetDefaults takes a model in half precision.
-func (s *Service) SetDefaults() {
-	*s = Service{Namespace: "default", Precision: plan.PrecisionHalf, KVPrecision: plan.PrecisionHalf}
-	s.Engine.SetDefaults()
-	s.SLO.SetDefaults()
-	s.Routing.SetDefaults()
-	s.Client.SetDefaults()
+func (v *Service) SetDefaults() {
+	*v = Service{Namespace: "default", Precision: plan.PrecisionHalf, KVPrecision: plan.PrecisionHalf}
+	v.Engine.SetDefaults()
+	v.SLO.SetDefaults()
+	v.Routing.SetDefaults()
+	v.Client.SetDefaults()
 }
 
 // Engine is a replica's server. What is left out is the preset's.

@@ -109,7 +109,7 @@ func describeRequests(c *cobra.Command, path string, o requests.Options, asJSON 
 	if err != nil {
 		return usageError{err}
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }() // it was only read
 	d, err := requests.Describe(src)
 	if err != nil {
 		return usageError{err}

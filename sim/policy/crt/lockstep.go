@@ -49,10 +49,10 @@ func lockstep(r manager.Runnable, p Params) (interface{ ShutDown() }, error) {
 		o.Background = func(d units.Duration, failed bool) bool { return p.Background(controller, d, failed) }
 	}
 	q := workqueue.With(p.Engine, p.Name+" "+controller, o)
-	makes.Set(reflect.ValueOf(newQueue(func(string, upstreamqueue.TypedRateLimiter[reconcile.Request],
+	makes.Set(reflect.ValueOf(func(string, upstreamqueue.TypedRateLimiter[reconcile.Request],
 	) upstreamqueue.TypedRateLimitingInterface[reconcile.Request] {
 		return q
-	})))
+	}))
 	workers.SetInt(min(workers.Int(), int64(p.Workers)))
 	return q, nil
 }
