@@ -145,8 +145,8 @@ func TestCheck(t *testing.T) {
 			"own metrics with a prometheus trigger"},
 		{"  triggers: [{type: external-push, metadata: {scalerAddress: a}}]\n", `type "external-push" is not simulated`},
 		{"  triggers: [{type: prometheus, metadata: {serverAddress: x, querry: up}}]\n",
-			"missing required parameter \"query\" in metadata\nmissing required parameter \"threshold\" in metadata\n" +
-				`a prometheus trigger has no parameter "querry"; it has activationThreshold,`},
+			"missing required parameter \"query\" in metadata\nspec.triggers[0]: missing required parameter \"threshold\" in metadata\n" +
+				`spec.triggers[0]: a prometheus trigger has no parameter "querry"; it has activationThreshold,`},
 		{"  triggers: [{type: prometheus, metadata: {serverAddress: x, query: 'sum(', threshold: '1'}}]\n", `PromQL "sum("`},
 		{"  triggers: [{type: prometheus, metadata: {serverAddress: x, query: '1 + 1', threshold: '1'}}]\n",
 			"gives a scalar, which KEDA cannot read: write vector(1 + 1)"},
@@ -155,7 +155,7 @@ func TestCheck(t *testing.T) {
 		{"  triggers: [{type: prometheus, metricType: Utilization, metadata: {serverAddress: x, query: up, threshold: '1'}}]\n",
 			`metricType "Utilization": external metrics have 'Value' or 'AverageValue'`},
 		{"  triggers: [{type: cron, metadata: {timezone: Mars, start: 0 25 * * *, end: 0 1 * * *, desiredReplicas: '1'}}]\n",
-			"error parsing start schedule: end of range (25) above maximum (23): 25\ntimezone \"Mars\" is not known"},
+			"error parsing start schedule: end of range (25) above maximum (23): 25\nspec.triggers[0]: timezone \"Mars\" is not known"},
 		{"  triggers: [{type: cpu, metricType: Utilization, metadata: {value: '50'}}]\n",
 			"all triggers are cpu or memory and minReplicaCount is 0"},
 		{"  minReplicaCount: 1\n  triggers: [{type: cpu, metadata: {value: '50'}}]\n",
