@@ -39,6 +39,9 @@ var worlds = []world{
 	{"time-slices", "share-timeslicing", []string{"trace.generate.jobs=60"}},
 	{"parts of GPUs by annotation", "fgd-small", []string{"trace.generate.jobs=80", "workload.submit.fillTo=0",
 		"workload.submit.mode=trace", "workload.submit.dropUnschedulable=false", "workload.submit.shuffle=false"}},
+	{"a service on machines of Karpenter's, scaled by KEDA", onKarpenter, nil},
+	{"a service on machines of the Cluster Autoscaler's", onClusterAutoscaler, nil},
+	{"a service over nodes", overNodes, nil},
 }
 
 // write is what the API was told.
@@ -65,8 +68,15 @@ func (w world) writes(t *testing.T, edit func(*plan.Plan, *plan.Job)) (out []wri
 		t.Fatal(err)
 	}
 	defer func() { _ = jobs.Close() }()
+	asked, err := s.Requests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range asked {
+		defer func() { _ = r.Close() }()
+	}
 	edit(p, nil)
-	params := sim.Params{Plan: p, Jobs: edited{jobs, func(j *plan.Job) { edit(p, j) }}, Sink: new(tape)}
+	params := sim.Params{Plan: p, Jobs: edited{jobs, func(j *plan.Job) { edit(p, j) }}, Requests: asked, Sink: new(tape)}
 	if _, err := sim.Run(params.Watch(func(k kube.Commit) {
 		text, err := json.Marshal(k.New)
 		if err != nil {
@@ -188,6 +198,16 @@ func slow(p *plan.Plan) {
 			with.NICGBs /= 3
 			pool.Accelerator = &with
 		}
+		if pool.Elastic != nil {
+			with := *pool.Elastic
+			with.Stock, with.StockOuts = 1000, []plan.Span{{From: units.Time(24 * time.Hour), To: units.Time(48 * time.Hour)}}
+			pool.Elastic = &with
+		}
+	}
+	for i := range p.Services {
+		s := &p.Services[i]
+		s.SLO.TTFT, s.Client.Timeout = s.SLO.TTFT/3, s.Client.Timeout/2
+		s.Engine.MaxBatchedTokens, s.Engine.MaxSequences = s.Engine.MaxBatchedTokens/2, s.Engine.MaxSequences/2
 	}
 }
 
@@ -210,9 +230,11 @@ func TestOnlyKnownLabels(t *testing.T) {
 		"feature.node.kubernetes.io/", "alibabacloud.com/gpu-", "example.com/row", "node-role.kubernetes.io/",
 		"fabric.topograph.run/", "accelerator.topograph.run/", "topology.orrery.dev/", "type",
 		"jobset.sigs.k8s.io/", "training.kubeflow.org/", "ray.io/", "app.kubernetes.io/", "leaderworkerset.sigs.k8s.io/",
-		"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"}
+		"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "app", "pod-template-hash",
+		"deployment.kubernetes.io/", "controller-revision-hash", "controller.kubernetes.io/hash", "karpenter.sh/",
+		"karpenter.kwok.sh/", "scaledobject.keda.sh/"}
 	ours := []string{"orrery.dev/pool", "orrery.dev/gpu-model", "orrery.dev/tenant", "orrery.dev/user", "orrery.dev/class",
-		"orrery.dev/priority"}
+		"orrery.dev/priority", "orrery.dev/service", "orrery.dev/group"}
 	for _, w := range worlds {
 		t.Run(w.name, func(t *testing.T) {
 			unknown := map[string]string{}
