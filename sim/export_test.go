@@ -10,6 +10,9 @@ import (
 	"orrery/sim/units"
 )
 
+// ModelCards are the cards of a run of a plan.
+var ModelCards = modelCards
+
 // Watch has fn see every write of the API of a run.
 func (p Params) Watch(fn func(kube.Commit)) Params {
 	p.watch = fn

@@ -220,7 +220,8 @@ func TestTraceVerbs(t *testing.T) {
 // TestModelVerbs shows cards with their errors and validation, neural networks, and suggests names.
 func TestModelVerbs(t *testing.T) {
 	list := must(t, "model", "list")
-	for _, want := range []string{"training", "collective", "storage", "sharing", "serving", "startup", "llama-3-70b", "deepseek-v3"} {
+	for _, want := range []string{"training", "collective", "storage", "sharing", "serving", "startup",
+		"requests", "cluster-autoscaler", "keda", "llama-3-70b", "deepseek-v3"} {
 		if !strings.Contains(list, want) {
 			t.Errorf("model list lacks %s", want)
 		}

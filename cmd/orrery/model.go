@@ -6,21 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"orrery/sim/model/card"
-	"orrery/sim/model/contention"
+	"orrery/sim"
 	"orrery/sim/model/serving"
-	"orrery/sim/model/sharing"
-	"orrery/sim/model/startup"
 	"orrery/sim/model/training"
 	"orrery/sim/plan"
 	"orrery/sim/strict"
 )
-
-// modelCards are the models of the simulator that state what they are.
-func modelCards() []card.Card {
-	return append(training.Cards(), contention.Card(), sharing.Card(), serving.Card(), serving.EngineCard(),
-		startup.Card())
-}
 
 func newModel() *cobra.Command {
 	c := &cobra.Command{
@@ -28,8 +19,8 @@ func newModel() *cobra.Command {
 		Short: "Show the models that speeds come from, and how far to believe them",
 		Long: `The speed of a job or of an inference server is computed, not measured: from what its GPUs reach, how its
 ranks talk, and the links between them. Every such model has a card: formula, sources, what was fitted on what, its
-error against published figures, and what it leaves out. A scenario switches speeds of jobs on with workload.training;
-services always have them.`,
+error against published figures, and what it leaves out; so have controllers whose code cannot be linked. A scenario
+switches speeds of jobs on with workload.training; services always have them.`,
 		Example: `  orrery model list                    # cards, and models that a scenario can name
   orrery model show training           # formula, sources, error, predicted against published
   orrery model show serving            # the same for inference servers
@@ -48,7 +39,7 @@ func newModelList() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			w := c.OutOrStdout()
 			fmt.Fprintln(w, "Cards, for `orrery model show`:")
-			for _, k := range modelCards() {
+			for _, k := range sim.Cards() {
 				fmt.Fprintf(w, "  %-18s %s\n", k.Name, k.Question)
 			}
 			fmt.Fprintln(w, "\nNeural networks that can be trained or served (model: NAME):")
@@ -78,7 +69,7 @@ func newModelShow() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			w := c.OutOrStdout()
 			var names []string
-			for _, k := range modelCards() {
+			for _, k := range sim.Cards() {
 				if strings.EqualFold(k.Name, args[0]) {
 					_, err := fmt.Fprint(w, k.Markdown(1))
 					return err
