@@ -160,7 +160,11 @@ func (s *Scenario) checkFit(at string, v *Service, g namedGroup) {
 	if len(homes) == 0 {
 		resource, offered := s.groupResource(g), s.offered()
 		if resource == "" {
-			if v.Engine.Preset != plan.EngineBatch {
+			switch {
+			case v.Engine.Preset == plan.EngineBatch:
+			case len(offered) == 0:
+				p(at, "%s: no pool offers GPUs; give one a gpu, or a node type with some", at)
+			default:
 				p(at, "%s.resource is missing: the pools offer %s; name one", at, strings.Join(offered, " and "))
 			}
 			return

@@ -95,7 +95,7 @@ func lineOf(text []byte, obj runtime.Object) int {
 	if !ok {
 		return 1
 	}
-	inKind, found := false, 0
+	inKind, kinded, found := false, false, 0
 	for i, line := range strings.Split(string(text), "\n") {
 		words := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t{},\"'", r) })
 		for k, word := range words {
@@ -104,8 +104,8 @@ func lineOf(text []byte, obj runtime.Object) int {
 				value = words[k+1]
 			}
 			switch {
-			case word == "kind:":
-				inKind = value == obj.GetObjectKind().GroupVersionKind().Kind
+			case word == "kind:" && !kinded: // the next ones are of what it refers to
+				inKind, kinded = value == obj.GetObjectKind().GroupVersionKind().Kind, true
 			case word == "name:" && found == 0 && strings.Contains(line, m.GetName()):
 				found = i + 1
 			}
@@ -114,7 +114,7 @@ func lineOf(text []byte, obj runtime.Object) int {
 			if inKind && found > 0 {
 				break
 			}
-			inKind, found = false, 0
+			inKind, kinded, found = false, false, 0
 		}
 	}
 	if inKind && found > 0 {

@@ -70,7 +70,7 @@ func Check(p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	return admit(x.manifests, p)
+	return errors.Join(checkTargets(x.manifests, p), admit(x.manifests, p))
 }
 
 func read(p *plan.Plan) (*parts, error) {

@@ -68,7 +68,7 @@ func (c *cluster) buildServices() error {
 			group := &s.Groups[g]
 			c.services.groups[objectKey(group.Kind, s.Namespace, group.Name)] = groupRef{i, g}
 			if group.Given {
-				if err := c.hasGiven(s, group); err != nil {
+				if err := hasGiven(c.parts.manifests, s, group); err != nil {
 					return err
 				}
 				continue
@@ -102,8 +102,8 @@ func serviceRecord(p *plan.Plan, s *plan.Service) journal.Service {
 }
 
 // hasGiven holds that the user's manifests have a group's object.
-func (c *cluster) hasGiven(s *plan.Service, g *plan.ReplicaGroup) error {
-	for _, m := range c.parts.manifests {
+func hasGiven(list []manifest, s *plan.Service, g *plan.ReplicaGroup) error {
+	for _, m := range list {
 		kind := m.object.GetObjectKind().GroupVersionKind().Kind
 		o, ok := m.object.(metav1.Object)
 		if ok && kind == g.Kind && o.GetName() == g.Name && cmp.Or(o.GetNamespace(), metav1.NamespaceDefault) == s.Namespace {

@@ -49,6 +49,20 @@ var badInputs = map[string]struct {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nmanifests: [m.yaml]\n", "m.yaml": class +
 			"value: 2000000001\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad Name}\n"},
 		[]string{"m.yaml:3: the API refuses it", "maximum allowed value", "m.yaml:9: the API refuses it", "RFC 1123"}},
+	"manifests: nothing to serve, nothing to scale": {
+		map[string]string{"s.yaml": small + "services:\n- name: chat\n  model: llama-3-8b\n  engine: {preset: vllm}\n" +
+			"  replicas: {fromManifest: true}\n  requests: {generate: {name: r, preset: azure-conv, requests: 9}}\n" +
+			"- name: code\n  model: llama-3-8b\n  engine: {preset: vllm}\n  replicas: {count: 1}\n" +
+			"  requests: {generate: {name: r, preset: azure-code, requests: 9}}\nmanifests: [m.yaml]\n",
+			"m.yaml": hpa + "metadata: {name: good}\nspec: {maxReplicas: 2, scaleTargetRef: {apiVersion: apps/v1, " +
+				"kind: Deployment, name: code}}\n---\n" + hpa + "metadata: {name: bad}\nspec: {maxReplicas: 2, " +
+				"scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: chatty}}\n---\n" +
+				"apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: events}\nspec: {scaleTargetRef: " +
+				"{name: events}, triggers: [{type: cron, metadata: {timezone: UTC, start: 0 6 * * *, end: 0 20 * * *, " +
+				"desiredReplicas: \"3\"}}]}\n"},
+		[]string{"service chat: there is no Deployment chat in namespace default", "remove fromManifest",
+			"m.yaml:8: spec.scaleTargetRef: there is no Deployment/chatty in namespace default", "write one of ",
+			"Deployment/code", "m.yaml:13: spec.scaleTargetRef: there is no Deployment/events"}},
 	"trace: missing": {map[string]string{"s.yaml": small + "trace: {file: nosuch.csv}\n"},
 		[]string{"s.yaml:7:15: trace.file: there is no file \"nosuch.csv\"", "correct the path"}},
 	"trace: empty":  {map[string]string{"t": ""}, []string{"t: the file is empty"}},
@@ -77,6 +91,7 @@ const (
 	kubeScheduler = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
 	stage         = "apiVersion: kwok.x-k8s.io/v1alpha1\nkind: Stage\nmetadata: {name: s}\nspec:\n" +
 		"  resourceRef: {apiGroup: v1, kind: Pod}\n"
+	hpa   = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n"
 	class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: low}\nglobalDefault: false\n"
 )
 

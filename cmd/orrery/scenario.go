@@ -116,8 +116,12 @@ func newScenarioValidate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			what := count(int(w.jobs), "job")
+			if n := len(p.Services); n > 0 {
+				what += ", " + count(n, "service") + " with " + count(int(w.requests), "request")
+			}
 			fmt.Fprintf(c.OutOrStdout(), "%s: valid: %s in %s, %s\n", args[0], count(len(p.Nodes), "node"),
-				count(len(p.Pools), "pool"), count(int(w.jobs), "job"))
+				count(len(p.Pools), "pool"), what)
 			return nil
 		},
 	}
