@@ -1,5 +1,7 @@
 package sim_test
 
+import "testing"
+
 // servedCluster begins a scenario with a service.
 const servedCluster = `apiVersion: orrery/v1
 kind: Scenario
@@ -63,3 +65,21 @@ services:
   client: {timeout: 1m}
   requests: {after: 10m, generate: {name: chat, span: 1h, rate_per_second: 4, preset: azure-conv}}
 `
+
+// TestServedRepeats: runs in which all autoscalers act on services repeat, as their results say, also with the feature
+// gate of the scheduler that changes most of how it writes.
+func TestServedRepeats(t *testing.T) {
+	for name, scenario := range map[string]string{"karpenter": onKarpenter, "cluster-autoscaler": onClusterAutoscaler,
+		"groups": overNodes} {
+		for _, gates := range []string{"{}", "{SchedulerAsyncAPICalls: true}"} {
+			t.Run(name+gates, func(t *testing.T) {
+				first := repeats(t, []int{1, 8, 2}, func() played { return play(t, scenario, "scheduler.featureGates="+gates) })
+				for _, s := range first.data.Summary.Serving.Services {
+					if s.Requests.Completed < 1000 {
+						t.Errorf("%d requests completed: the run shows too little", s.Requests.Completed)
+					}
+				}
+			})
+		}
+	}
+}
