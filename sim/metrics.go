@@ -40,6 +40,11 @@ func (c *cluster) buildMetrics() error {
 	return nil
 }
 
+// wanted reports whether somebody can look at a metric of that name.
+func (c *cluster) wanted(name string) bool {
+	return c.metrics.store == nil || c.metrics.store.Wants(name)
+}
+
 // everySoOften calls fn at time zero and every d after it, before controllers act at the same instant: what they read
 // then is fresh.
 func (c *cluster) everySoOften(name string, d units.Duration, fn func(at units.Time)) {

@@ -13,11 +13,11 @@ import (
 
 // exporters are the targets of the metrics server: replicas, each by its (first) pod, and the routers of services.
 type exporters struct {
-	c      *cluster
-	pages  map[exporter]*metricsPage
-	labels map[int][]metrics.Label // by the plane's number of a series
-	page   *metricsPage            // that samples go to
-	at     units.Time
+	c     *cluster
+	pages map[exporter]*metricsPage
+	page  *metricsPage // that samples go to
+	at    units.Time
+	known uint64 // queries when it was last asked which metrics they need
 }
 
 // exporter names a target as the plane does.
@@ -28,6 +28,8 @@ type metricsPage struct {
 	of      exporter
 	target  *metrics.Target
 	samples []metrics.Sample
+	series  []int // of samples, the plane's numbers
+	n       int   // samples of this scrape; those behind them are of the last one
 	seen    units.Time
 }
 
@@ -35,12 +37,16 @@ type metricsPage struct {
 const busyGauge = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 
 func newExporters(c *cluster) *exporters {
-	return &exporters{c: c, pages: map[exporter]*metricsPage{}, labels: map[int][]metrics.Label{}}
+	return &exporters{c: c, pages: map[exporter]*metricsPage{}}
 }
 
 // scrape reads every page. A target that the plane shows no more has gone.
 func (x *exporters) scrape(at units.Time) {
 	x.page, x.at = nil, at
+	if n := x.c.metrics.store.Learned(); n != x.known {
+		x.known = n
+		x.c.services.plane.Reexpose()
+	}
 	x.c.fallible(x.c.services.plane.Scrape(at, x.take))
 	x.flush()
 	var gone []*metricsPage
@@ -67,21 +73,29 @@ func (x *exporters) take(s serving.Sample) {
 	if u := x.c.metrics.usages; u != nil && s.Name == busyGauge {
 		u.busy[s.Replica] = s.Value
 	}
-	labels, known := x.labels[s.Series]
-	if !known {
-		for _, l := range s.Labels {
-			labels = append(labels, metrics.Label{Name: l.Name, Value: l.Value})
-		}
-		x.labels[s.Series] = labels
+	p := x.page
+	if p.n < len(p.series) && p.series[p.n] == s.Series { // as at the last scrape
+		p.samples[p.n].Value = s.Value
+		p.n++
+		return
 	}
-	x.page.samples = append(x.page.samples, metrics.Sample{Name: s.Name, Labels: labels, Value: s.Value})
+	p.samples, p.series = p.samples[:p.n], p.series[:p.n]
+	var labels []metrics.Label
+	for _, l := range s.Labels {
+		labels = append(labels, metrics.Label{Name: l.Name, Value: l.Value})
+	}
+	p.samples = append(p.samples, metrics.Sample{Name: s.Name, Labels: labels, Value: s.Value})
+	p.series = append(p.series, s.Series)
+	p.n++
 }
 
 // flush stores the page that is complete.
 func (x *exporters) flush() {
-	if p := x.page; p != nil && p.target != nil {
-		x.c.metrics.store.Scrape(x.at, p.target, p.samples)
-		p.samples = p.samples[:0]
+	if p := x.page; p != nil {
+		if p.target != nil {
+			x.c.metrics.store.Scrape(x.at, p.target, p.samples[:p.n])
+		}
+		p.n = 0
 	}
 	x.page = nil
 }

@@ -56,7 +56,7 @@ func (c *cluster) buildServices() error {
 	c.services = &services{groups: map[string]groupRef{}, replicas: map[string]*replica{}, byPod: map[string]*replica{}}
 	var err error
 	c.services.plane, err = serving.New(serving.Params{Services: c.plan.Services, Sources: c.p.Requests,
-		Streams: c.streams, Record: c.record, Requests: c.plan.JournalRequests, NewReplica: model.New})
+		Streams: c.streams, Record: c.record, Requests: c.plan.JournalRequests, NewReplica: model.New, Exposed: c.wanted})
 	if err != nil {
 		return err
 	}

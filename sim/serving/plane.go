@@ -22,7 +22,8 @@ type Params struct {
 	Record func(journal.Body)
 	// Requests asks for a RequestEnd of every request.
 	Requests bool
-	// Exposed says which metrics a scrape gives, by name; nil = all. What nobody looks at costs next to nothing.
+	// Exposed says which metrics a scrape gives, by name; nil = all. What nobody looks at costs next to nothing. It is
+	// asked when a replica comes, and by Reexpose.
 	Exposed func(name string) bool
 	// NewReplica makes the engine of a replica.
 	NewReplica func(model.Spec) (model.Replica, error)

@@ -42,13 +42,35 @@ func (c *scraper) put(v float64) {
 }
 
 func (c *scraper) histogram(h *histogram) {
-	n := int64(0)
-	for _, k := range h.counts {
-		n += k
-		c.put(float64(n))
+	if c.series[c.i].hidden {
+		c.i += len(h.counts)
+	} else {
+		n := int64(0)
+		for _, k := range h.counts {
+			n += k
+			c.put(float64(n))
+		}
 	}
 	c.put(h.sum.Seconds())
 	c.put(float64(h.n))
+}
+
+// Reexpose asks anew which metrics a scrape gives.
+func (p *Plane) Reexpose() {
+	if p.p.Exposed == nil {
+		return
+	}
+	look := func(list []series) {
+		for i := range list {
+			list[i].hidden = !p.p.Exposed(list[i].name)
+		}
+	}
+	for _, r := range p.replicas {
+		look(r.metrics.series)
+	}
+	for _, s := range p.services {
+		look(s.series)
+	}
 }
 
 // Scrape gives what the servers of all replicas and the routers of all services expose at an instant, in a repeatable

@@ -85,6 +85,25 @@ func (s *Store) learn(expr parser.Expr) {
 	}
 }
 
+// Wants reports whether samples of a name can be stored, whatever their labels: what it does not, a target need not
+// show. That changes with Learned.
+func (s *Store) Wants(name string) bool {
+	if !strings.HasSuffix(name, "_bucket") {
+		return true
+	}
+	return slices.ContainsFunc(s.needs.list, func(n need) bool {
+		for _, m := range n.matchers {
+			if m.Name == metricName && !m.Matches(name) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Learned counts the expressions that are known: what the store wants can change when it does.
+func (s *Store) Learned() uint64 { return s.needs.version }
+
 // Uses returns the names of the metrics that known queries can match by name, sorted: what a target need not show, it
 // need not compute.
 func (s *Store) Uses() []string {
