@@ -34,7 +34,11 @@ func (s *Scenario) checkRequests(path string, r *Requests) {
 				p(path+"."+f, "%s.%s: only a file has one; remove it, or write file", path, f)
 			}
 		}
-		s.requestSpec(path, r)
+		spec := s.requestSpec(path, r)
+		if spec.Span == 0 && spec.Requests == 0 && s.Horizon == 0 && r.Clip == nil {
+			p(path+".generate", "%s.generate: its requests never end, and neither would the run; add span or requests, or "+
+				"the scenario's horizon", path)
+		}
 	case r.Format != "":
 		names := []string{traces.Canonical}
 		for _, f := range formats.All() {

@@ -91,6 +91,14 @@ func (g namedGroup) object(v *Service) string {
 	return v.Name + g.suffix
 }
 
+// devices is how many units of its resource each pod asks for.
+func (g namedGroup) devices() int {
+	if g.PodDevices > 0 {
+		return g.PodDevices
+	}
+	return g.Tensor * g.Pipeline / g.PodsPerReplica
+}
+
 func (s *Scenario) checkGroups(path string, v *Service, objects map[string]string) {
 	p := s.doc.Problemf
 	if (v.Replicas == nil) == (v.Prefill == nil && v.Decode == nil) {
@@ -176,8 +184,19 @@ func (s *Scenario) checkFit(at string, v *Service, g namedGroup) {
 		p(at, "%s: no pool offers %s; %s", at, what, strict.Suggest(resource, offered))
 		return
 	}
+	if !s.checkDevices(at, v, g, homes) {
+		return
+	}
 	var first error
 	for _, h := range homes {
+		if v.Engine.Preset == plan.EngineBatch {
+			if err := batchFits(v.Engine.Batch, g, h); err == nil {
+				return
+			} else if first == nil {
+				first = err
+			}
+			continue
+		}
 		spec, err := s.replicaSpec(v, g, h)
 		if err != nil {
 			if first == nil {
@@ -192,9 +211,46 @@ func (s *Scenario) checkFit(at string, v *Service, g namedGroup) {
 			first = err
 		}
 	}
-	if first != nil && v.Engine.Preset != plan.EngineBatch {
+	if first != nil {
 		p(at, "%s: %v", at, first)
 	}
+}
+
+// checkDevices holds that a replica has as many devices as its model is spread over, and that one node has those of a
+// pod.
+func (s *Scenario) checkDevices(at string, v *Service, g namedGroup, homes []home) bool {
+	p := s.doc.Problemf
+	need := g.Tensor * g.Pipeline
+	if v.Engine.Preset != plan.EngineBatch && g.PodDevices > 0 && g.PodDevices*g.PodsPerReplica < need {
+		p(at+".resourceCount", "%s.resourceCount: a replica has %d × %d GPUs, and tensor %d × pipeline %d need %d; write %d, "+
+			"or remove it", at, g.PodsPerReplica, g.PodDevices, g.Tensor, g.Pipeline, need,
+			(need+g.PodsPerReplica-1)/g.PodsPerReplica)
+		return false
+	}
+	most := 0
+	for _, h := range homes {
+		pool := s.planPool(h.pool)
+		if h.unit != "" || pool.SlotsPerGPU < 1 {
+			return true // as many instances as the layout has, which may change
+		}
+		most = max(most, pool.GPUsPerNode*pool.SlotsPerGPU)
+	}
+	if n := g.devices(); n > most {
+		p(at, "%s: each pod asks for %d %s, and no node has more than %d; write less tensor or pipeline, or "+
+			"kind: LeaderWorkerSet with podsPerReplica: %d", at, n, s.groupResource(g), most,
+			g.PodsPerReplica*((n+most-1)/most))
+		return false
+	}
+	return true
+}
+
+// batchFits returns an error when a classic model does not fit the devices of a pod.
+func batchFits(b *BatchModel, g namedGroup, h home) error {
+	if have := float64(g.devices()) * h.device.MemoryMiB / 1024; b != nil && h.device.MemoryMiB > 0 && b.MemoryGiB > have {
+		return fmt.Errorf("the model takes %.1f GiB, and %d × %s have %.1f GiB: %.1f GiB too little", b.MemoryGiB,
+			g.devices(), h.device.GPU, have, b.MemoryGiB-have)
+	}
+	return nil
 }
 
 // checkStages checks the stages of every pipeline.

@@ -92,6 +92,9 @@ func (v *Service) planEngine(device plan.Accelerator) (plan.Engine, error) {
 	}
 	if m == nil {
 		b := v.Engine.Batch
+		if b == nil {
+			b = new(BatchModel) // reported as missing
+		}
 		return plan.Engine{Preset: plan.EngineBatch, Batch: &plan.BatchModel{Base: units.Duration(b.Base),
 			PerItem: units.Duration(b.PerItem), PerToken: units.Duration(b.PerToken), MaxBatch: b.MaxBatch,
 			MaxDelay: units.Duration(b.MaxDelay), Instances: b.Instances, CV: b.CV, MemoryGiB: b.MemoryGiB}}, nil
@@ -199,10 +202,7 @@ func (s *Scenario) planGroup(v *Service, g namedGroup) (plan.ReplicaGroup, plan.
 			value := s.labels(homes[0].pool)[key]
 			out.Require = append(out.Require, plan.Requirement{Key: key, Values: []string{value}})
 		}
-		n := g.PodDevices
-		if n == 0 {
-			n = g.Tensor * g.Pipeline / g.PodsPerReplica
-		}
+		n := g.devices()
 		out.Pod.Resource, out.Pod.Slots, out.Pod.GPUs = s.groupResource(g), n, share*units.MilliGPU(n)
 	}
 	gpus := max(int64(out.Pod.GPUs), int64(out.Pod.Slots)*100)

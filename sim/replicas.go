@@ -32,13 +32,14 @@ func (c *cluster) replicaSpec(r *replica) (spec model.Spec, err error) {
 	s, g := c.service(r), c.group(r)
 	spec = model.Spec{Engine: s.Engine, Role: g.Role, Tensor: g.Tensor, Pipeline: g.Pipeline, Expert: g.Expert,
 		Seed: uint64(c.streams.Int63("serving/" + r.name))}
-	nodes := map[string]bool{}
+	nodes, devices := map[string]bool{}, 0
 	for _, key := range slices.Sorted(maps.Keys(r.pods)) {
 		node, slots, ok := c.fleet.Holding(key)
 		if !ok {
 			continue // no devices: a model on CPUs
 		}
 		nodes[node] = true
+		devices += len(slots)
 		pool := c.poolOfNode(node)
 		if pool == nil || pool.Accelerator == nil {
 			return spec, fmt.Errorf("nothing is known of how fast the GPUs of node %s are", node)
@@ -48,6 +49,9 @@ func (c *cluster) replicaSpec(r *replica) (spec model.Spec, err error) {
 				spec.Device = d
 			}
 		}
+	}
+	if need := g.Tensor * g.Pipeline; devices < need && s.Engine.Preset != plan.EngineBatch {
+		return spec, fmt.Errorf("its pods have %d GPUs, and tensor %d × pipeline %d need %d", devices, g.Tensor, g.Pipeline, need)
 	}
 	spec.Nodes = max(len(nodes), 1)
 	return spec, nil

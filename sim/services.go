@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"orrery/sim/engine"
@@ -120,6 +121,9 @@ func (c *cluster) createGroupObject(s *plan.Service, g *plan.ReplicaGroup) error
 		return c.createLeaderWorkerSet(s, g)
 	}
 	_, err := c.store.Create(c.deployment(s, g))
+	if apierrors.IsAlreadyExists(err) {
+		return &InputError{fmt.Errorf("%w; it is among the manifests: write fromManifest: true, or name another", err)}
+	}
 	return err
 }
 
