@@ -46,7 +46,7 @@ func (s *Scenario) checkSharing() {
 	case fractions == FractionsMIG && !anyMIG && s.Workload.Request != RequestClaim:
 		p("workload.fractions", "workload.fractions: mig needs a pool with sharing: {strategy: mig, mig: {config: "+
 			"all-balanced}}, or request: claim and a pool with driver: dra; add them or write whole")
-	case fractions == FractionsWhole && anyShared && anyWhole:
+	case fractions == FractionsWhole && anyShared && anyWhole && len(s.Services) == 0: // services may be meant for them
 		p("workload.fractions",
 			"workload.fractions: whole leaves the time-sliced pools without jobs; write time-slice, "+
 				"or remove their sharing")

@@ -200,7 +200,19 @@ func (x *clouds) reclaim(m *machine) {
 	m.by = "cloud"
 	if x.leave(m) {
 		x.gone(m, "spot interruption")
+		// Whoever asks for machines has yet to see that this one is missed: the run does not end before.
+		x.c.engine.After(x.notices(), engine.PhaseSample, "missed "+m.Node, func() {})
 	}
+}
+
+// notices is how long autoscalers take at most to see that a machine is gone: a scan that is due and one behind it, or
+// Karpenter's longest batch, well below a minute.
+func (x *clouds) notices() units.Duration {
+	least := time.Minute
+	if ca := x.c.plan.Autoscalers.ClusterAutoscaler; ca != nil {
+		least = max(least, 2*ca.ScanInterval)
+	}
+	return least
 }
 
 // terminate ends a machine at somebody's request.

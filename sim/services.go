@@ -3,6 +3,7 @@ package sim
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -27,6 +28,7 @@ type services struct {
 	groups   map[string]groupRef // by kind/namespace/name of the object
 	replicas map[string]*replica // by name, the key of the (first) pod
 	byPod    map[string]*replica // by pod key
+	stuck    units.Time          // since when requests have waited for replicas that somebody would have to start
 }
 
 // groupRef is a group of replicas of a service, by its indices in the plan.
@@ -169,8 +171,10 @@ func (c *cluster) tick(first bool) {
 	}
 	at := c.engine.Now().Add(defaultWindow)
 	plan := c.engine.At
-	if plane.Done() || plane.Next() == model.Never {
+	if plane.Done() || plane.Next() == model.Never && !c.mayBeServed() {
 		plan = c.engine.Background
+	} else if plane.Next() != model.Never {
+		c.services.stuck = c.engine.Now()
 	}
 	plan(at, engine.PhaseSample, "requests", func() { c.tick(false) })
 }
@@ -182,6 +186,18 @@ func (c *cluster) requestsEnded(r *journal.Requests) {
 			c.p.Progress.Requests.Add(r.Completed + r.Rejected + r.TimedOut + r.Stopped)
 		}
 	}
+}
+
+// hopeful is how long requests without any replica keep a run alive in which autoscalers of replicas may yet act: longer
+// than pollings, stabilizations and cooldowns are, and than an hourly schedule takes to come round.
+const hopeful = 2 * time.Hour
+
+// mayBeServed reports whether an autoscaler may yet start the replicas that requests wait for.
+func (c *cluster) mayBeServed() bool {
+	return c.engine.Now().Sub(c.services.stuck) < hopeful && slices.ContainsFunc(c.parts.manifests, func(m manifest) bool {
+		kind := m.object.GetObjectKind().GroupVersionKind().Kind
+		return kind == "ScaledObject" || kind == "HorizontalPodAutoscaler"
+	})
 }
 
 // advance lets everything happen to requests that does so up to now. It precedes whatever the cluster does to replicas.
