@@ -222,8 +222,8 @@ func (s *Scenario) checkDevices(at string, v *Service, g namedGroup, homes []hom
 	p := s.doc.Problemf
 	need := g.Tensor * g.Pipeline
 	if v.Engine.Preset != plan.EngineBatch && g.PodDevices > 0 && g.PodDevices*g.PodsPerReplica < need {
-		p(at+".resourceCount", "%s.resourceCount: a replica has %d × %d GPUs, and tensor %d × pipeline %d need %d; write %d, "+
-			"or remove it", at, g.PodsPerReplica, g.PodDevices, g.Tensor, g.Pipeline, need,
+		p(at+".resourceCount", "%s.resourceCount: a replica has %d × %d GPUs, and tensor %d × pipeline %d need %d; write "+
+			"%d, or remove it", at, g.PodsPerReplica, g.PodDevices, g.Tensor, g.Pipeline, need,
 			(need+g.PodsPerReplica-1)/g.PodsPerReplica)
 		return false
 	}

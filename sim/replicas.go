@@ -51,7 +51,8 @@ func (c *cluster) replicaSpec(r *replica) (spec model.Spec, err error) {
 		}
 	}
 	if need := g.Tensor * g.Pipeline; devices < need && s.Engine.Preset != plan.EngineBatch {
-		return spec, fmt.Errorf("its pods have %d GPUs, and tensor %d × pipeline %d need %d", devices, g.Tensor, g.Pipeline, need)
+		return spec, fmt.Errorf("its pods have %d GPUs, and tensor %d × pipeline %d need %d", devices, g.Tensor, g.Pipeline,
+			need)
 	}
 	spec.Nodes = max(len(nodes), 1)
 	return spec, nil

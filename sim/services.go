@@ -188,16 +188,17 @@ func (c *cluster) requestsEnded(r *journal.Requests) {
 	}
 }
 
-// hopeful is how long requests without any replica keep a run alive in which autoscalers of replicas may yet act: longer
-// than pollings, stabilizations and cooldowns are, and than an hourly schedule takes to come round.
+// hopeful is how long requests without any replica keep a run alive in which autoscalers of replicas may yet act:
+// longer than pollings, stabilizations and cooldowns are, and than an hourly schedule takes to come round.
 const hopeful = 2 * time.Hour
 
 // mayBeServed reports whether an autoscaler may yet start the replicas that requests wait for.
 func (c *cluster) mayBeServed() bool {
-	return c.engine.Now().Sub(c.services.stuck) < hopeful && slices.ContainsFunc(c.parts.manifests, func(m manifest) bool {
+	scales := func(m manifest) bool {
 		kind := m.object.GetObjectKind().GroupVersionKind().Kind
 		return kind == "ScaledObject" || kind == "HorizontalPodAutoscaler"
-	})
+	}
+	return c.engine.Now().Sub(c.services.stuck) < hopeful && slices.ContainsFunc(c.parts.manifests, scales)
 }
 
 // advance lets everything happen to requests that does so up to now. It precedes whatever the cluster does to replicas.

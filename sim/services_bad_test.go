@@ -29,9 +29,11 @@ func TestGivenDeployment(t *testing.T) {
 	text := strings.Replace(chatScenario, "FILE", requestFile(t, 20, 0.5), 1) + givenDeployment
 	_, err := try(text)
 	var input *sim.InputError
-	if !errors.As(err, &input) || !strings.Contains(err.Error(), "already exists; it is among the manifests: write fromManifest: true") {
+	if !errors.As(err, &input) || !strings.Contains(err.Error(), "already exists; it is among the "+
+		"manifests: write fromManifest: true") {
 		t.Errorf("error %v", err)
 	}
+	const few = "its pods have 1 GPUs, and tensor 2 × pipeline 1 need 2"
 	for tensor, completed := range map[string]int64{"1": 20, "2": 0} {
 		p := play(t, strings.Replace(text, "count: 2,", "fromManifest: true, tensor: "+tensor+",", 1))
 		if r := p.data.Summary.Serving.Services["chat"].Requests; r.Completed != completed || r.InFlight != 20-completed {
@@ -39,7 +41,7 @@ func TestGivenDeployment(t *testing.T) {
 		}
 		said := 0
 		for _, r := range p.records {
-			if b, ok := r.Body.(journal.Replica); ok && strings.Contains(b.Reason, "its pods have 1 GPUs, and tensor 2 × pipeline 1 need 2") {
+			if b, ok := r.Body.(journal.Replica); ok && strings.Contains(b.Reason, few) {
 				said++
 			}
 		}
