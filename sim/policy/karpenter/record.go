@@ -115,10 +115,36 @@ func (r *recorder) forget(object string) {
 
 var typo = regexp.MustCompile(` \(typo of "[^"]*"\?\)`)
 
+var (
+	onePod = regexp.MustCompile(`\S+/\S+ => `)
+	others = regexp.MustCompile(` and (\d+) other\(s\)`)
+)
+
+// pods puts in order what a message says of pods that would find no place: upstream takes them from a map. Of more than
+// five it names any five; their number is what is left then.
+func pods(message string) string {
+	head, list, ok := strings.Cut(message, "ot all pods would schedule, ")
+	at := onePod.FindAllStringIndex(list, -1)
+	if !ok || len(at) == 0 {
+		return message
+	}
+	if more := others.FindStringSubmatch(list); more != nil && more[1] != "0" {
+		return fmt.Sprintf("%sot all pods would schedule: %d and %s more would not", head, len(at), more[1])
+	}
+	list = others.ReplaceAllString(list, "")
+	at = append(at, []int{len(list), 0})
+	var each []string
+	for i := range at[:len(at)-1] {
+		each = append(each, strings.TrimSpace(list[at[i][0]:min(at[i+1][0], len(list))]))
+	}
+	slices.Sort(each)
+	return head + "ot all pods would schedule, " + strings.Join(each, ", ")
+}
+
 // steady takes out of a message what depends on the order of maps: hints at typing errors are dropped, and requirements
-// that do not fit are sorted.
+// that do not fit and pods that find no place are sorted.
 func steady(message string) string {
-	message = typo.ReplaceAllString(message, "")
+	message = pods(typo.ReplaceAllString(message, ""))
 	const begin = "incompatible requirements, "
 	parts := strings.Split(message, "; ")
 	for i := 0; i < len(parts); i++ {
