@@ -2,9 +2,7 @@ package scenarios
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"orrery/sim/plan"
@@ -114,16 +112,14 @@ func (s *Scenario) openRequestTrace(path string, v *Service) (requests.Source, e
 
 // requestSource turns a trace's requests into the plan's.
 type requestSource struct {
-	src   requests.Source
-	n     int64
-	ended bool
+	src requests.Source
+	n   int64
 }
 
 // Next implements plan.RequestSource.
 func (q *requestSource) Next() (plan.Request, error) {
 	r, err := q.src.Next()
 	if err != nil {
-		q.ended = q.ended || errors.Is(err, io.EOF)
 		return plan.Request{}, err
 	}
 	q.n++
@@ -137,15 +133,13 @@ func (q *requestSource) PrefixTokens() int { return q.src.Header().PrefixTokens 
 // Warnings implements plan.RequestSource.
 func (q *requestSource) Warnings() []plan.Warning {
 	var out []plan.Warning
-	if q.ended {
-		h := q.src.Header()
-		for _, skip := range h.Skipped {
-			out = append(out, plan.Warning{Code: WarnRequests, Message: h.Name + ": rows left out: " + skip.Reason,
-				Count: skip.Rows})
-		}
-		for _, note := range h.Notes {
-			out = append(out, plan.Warning{Code: WarnRequests, Message: h.Name + ": " + note, Count: 1})
-		}
+	h := q.src.Header()
+	for _, skip := range h.Skipped {
+		out = append(out, plan.Warning{Code: WarnRequests, Message: h.Name + ": rows left out: " + skip.Reason,
+			Count: skip.Rows})
+	}
+	for _, note := range h.Notes {
+		out = append(out, plan.Warning{Code: WarnRequests, Message: h.Name + ": " + note, Count: 1})
 	}
 	slices.SortStableFunc(out, func(a, b plan.Warning) int { return cmp.Compare(a.Code, b.Code) })
 	return out

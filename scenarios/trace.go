@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"orrery/sim/strict"
@@ -53,8 +54,26 @@ func (s *Scenario) checkGenerated() {
 	}
 }
 
-// traceName says what the jobs are, for people.
+// traceName says what the jobs are, and the requests of services, for people.
 func (s *Scenario) traceName() string {
+	var names []string
+	if s.Trace.Builtin == "" || len(s.Services) == 0 {
+		names = append(names, s.jobsName())
+	}
+	for i := range s.Services {
+		switch r := s.Services[i].Requests; {
+		case r == nil:
+		case r.File != "":
+			names = append(names, fmt.Sprintf("requests of %s: %s", s.Services[i].Name, filepath.Base(r.File)))
+		default:
+			names = append(names, fmt.Sprintf("requests of %s: generated", s.Services[i].Name))
+		}
+	}
+	return strings.Join(names, "; ")
+}
+
+// jobsName says what the jobs are.
+func (s *Scenario) jobsName() string {
 	switch t := &s.Trace; {
 	case t.File != "" && t.Format != "":
 		return fmt.Sprintf("%s (%s)", filepath.Base(t.File), t.Format)

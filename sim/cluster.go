@@ -243,7 +243,11 @@ func (c *cluster) fail(err error) {
 
 // finish closes the journal of a whole run.
 func (c *cluster) finish(drained bool) {
-	for _, w := range c.p.Jobs.Warnings() {
+	warnings := c.p.Jobs.Warnings()
+	for _, src := range c.p.Requests {
+		warnings = append(warnings, src.Warnings()...)
+	}
+	for _, w := range warnings {
 		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
 	}
 	if n := len(c.terminating); n > 0 && drained {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"orrery/scenarios"
 	"orrery/sim/journal"
 	"orrery/sim/result"
 )
@@ -65,6 +66,21 @@ func TestServiceAnswers(t *testing.T) {
 	if states[journal.ReplicaStarting] != 2 || states[journal.ReplicaReady] != 2 {
 		t.Errorf("states of replicas: %v", states)
 	}
+}
+
+// TestRequestWarnings: what a trace of requests has to say stands in the result.
+func TestRequestWarnings(t *testing.T) {
+	text := strings.Replace(chatScenario, "{file: FILE}", "{file: "+requestFile(t, 50, 0.2)+", maxInput: 250}", 1)
+	s := play(t, text).data.Summary
+	if s.Trace != "requests of chat: requests.ndjson" {
+		t.Errorf("the trace is called %q", s.Trace)
+	}
+	for _, w := range s.Warnings {
+		if w.Code == scenarios.WarnRequests && strings.Contains(w.Message, "250") {
+			return
+		}
+	}
+	t.Errorf("nobody says that prompts were cut: %+v", s.Warnings)
 }
 
 // TestServingPairs plays shipped scenarios of services that answer a question together: each meets its expectations,
