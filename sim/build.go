@@ -119,10 +119,16 @@ func (c *cluster) buildManifests() error {
 	if err := c.buildControllers(); err != nil {
 		return err
 	}
-	if err := createManifests(c.store, c.parts.manifests, c.namespace, c.submitGiven, c.operate); err != nil || !budgets {
+	if err := createManifests(c.store, c.parts.manifests, c.namespace, c.submitGiven, c.operate); err != nil {
 		return err
 	}
-	var err error
+	warnings, err := reviewed(c.store, c.parts.manifests)
+	for _, text := range warnings {
+		c.record(journal.Warn{Code: "keda-webhook", Message: text, Count: 1})
+	}
+	if err != nil || !budgets {
+		return err
+	}
 	c.budgets, err = disruption.Start(disruption.Params{Client: c.store.RESTConfig(c.gate), Mapper: c.store.RESTMapper(),
 		Informers: func(cs kubernetes.Interface) informers.SharedInformerFactory {
 			return c.store.InformerFactory(cs, kube.Deliver(c.deliver), kube.AllPods())

@@ -180,10 +180,42 @@ func admit(list []manifest, p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	return createManifests(store, list, func(name string) {
+	err = createManifests(store, list, func(name string) {
 		if name != "" {
 			// Refused when it is there already, or when the name is bad, which the object's own refusal says.
 			_, _ = store.Create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		}
 	}, nil, func(m *manifest) error { return m.admitPods(store) })
+	if err != nil {
+		return err
+	}
+	_, err = reviewed(store, list)
+	return err
+}
+
+// reviewed asks KEDA's webhook about the ScaledObjects among objects that are in an API.
+func reviewed(store *kube.Store, list []manifest) (warnings []string, err error) {
+	var hook *keda.Webhook
+	var errs []error
+	for _, m := range list {
+		if !keda.IsScaledObject(m.object) {
+			continue
+		}
+		if hook == nil {
+			if hook, err = keda.NewWebhook(store); err != nil {
+				return nil, err
+			}
+		}
+		said, refusals := hook.Review(m.object)
+		for _, x := range said {
+			warnings = append(warnings, m.at+": "+x)
+		}
+		for _, err := range refusals {
+			errs = append(errs, fmt.Errorf("%s: %w", m.at, err))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, &InputError{errors.Join(errs...)}
+	}
+	return warnings, nil
 }

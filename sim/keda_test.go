@@ -72,6 +72,26 @@ func TestKEDARefused(t *testing.T) {
 	}
 }
 
+// TestKEDACollides: KEDA's webhook is asked before the run begins, and its warnings are in the journal.
+func TestKEDACollides(t *testing.T) {
+	_, err := try(deployed + scaledByClock + autoscaler)
+	const want = "keda.yaml:3: KEDA's webhook refuses it: the workload 'web' of type 'apps/v1.Deployment' is already managed " +
+		"by the hpa 'web'"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	var warned []string
+	for _, r := range play(t, deployed+strings.Replace(scaledByClock, "cooldownPeriod: 30", "cooldownPeriod: 30\n      "+
+		"minReplicaCount: 1", 1)).records {
+		if b, ok := r.Body.(journal.Warn); ok && b.Code == "keda-webhook" {
+			warned = append(warned, b.Message)
+		}
+	}
+	if len(warned) != 1 || !strings.HasPrefix(warned[0], "keda.yaml:3: CooldownPeriod is configured but is not relevant") {
+		t.Error(warned)
+	}
+}
+
 // scaledByQueue gives the service chat a replica for every two requests that run.
 const scaledByQueue = `manifests:
 - name: keda.yaml
