@@ -73,7 +73,7 @@ func (s *Scenario) Outline() (*plan.Plan, error) {
 		return nil, err
 	}
 	p.Repartitions = s.planRepartitions(p.Nodes)
-	p.Warnings = append(p.Warnings, s.migWarnings()...)
+	p.Warnings = append(append(p.Warnings, s.migWarnings()...), s.notes...)
 	for _, path := range sortedKeys(s.Expect) {
 		p.Expect = append(p.Expect, plan.Bound{Path: path, Min: s.Expect[path].Min, Max: s.Expect[path].Max})
 	}

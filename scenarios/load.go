@@ -71,6 +71,10 @@ func load(name string, data []byte, overrides []string, at place) (*Scenario, er
 	r.files()
 	r.catalogue()
 	r.nodeTypes()
+	if d.Err() == nil && s.asWritten() {
+		r.again()
+	}
+	s = r.s
 	r.traceFile()
 	r.requestFiles()
 	r.nodeList()
@@ -87,6 +91,17 @@ type reader struct {
 	s  *Scenario
 	d  *strict.Doc
 	at place
+}
+
+// again decodes the scenario once more, with what its manifests say of servers. What was noted stays.
+func (r *reader) again() {
+	s := &Scenario{doc: r.d, notes: r.s.notes}
+	s.SetDefaults()
+	r.d.Decode(s)
+	r.s = s
+	r.files()
+	r.catalogue()
+	r.nodeTypes()
 }
 
 // files reads every file that travels with the scenario.

@@ -66,6 +66,8 @@ type Engine struct {
 	MaxModelTokens *int `yaml:"maxModelTokens,omitempty" min:"2" max:"100000000"`
 	// Part of a GPU's memory that the server takes.
 	MemoryUtilization *float64 `yaml:"memoryUtilization,omitempty" min:"0.05" max:"1"`
+	// Part of what weights and the reserve leave that the KV cache takes, as TensorRT-LLM and TGI count.
+	CacheFraction *float64 `yaml:"cacheFraction,omitempty" min:"0.01" max:"1"`
 	// What of it goes to activations, graphs and buffers, GiB of each GPU.
 	ReserveGiB *float64 `yaml:"reserveGiB,omitempty" min:"0" max:"1000"`
 	// Tokens of a block of the KV cache.
@@ -127,7 +129,8 @@ type Replicas struct {
 	Name string `yaml:"name"`
 	// Deployment, or LeaderWorkerSet for a model over several nodes.
 	Kind string `yaml:"kind" enum:"Deployment|LeaderWorkerSet"`
-	// The object comes from the manifests, under name; what follows then only says what its pods ask for.
+	// The object comes from the manifests, under name. What its server's flags say (parallelism, batch and context sizes,
+	// number formats) and what its pods ask for is taken from there, as far as the scenario does not say it itself.
 	FromManifest bool `yaml:"fromManifest"`
 	// Catalogue key or alias of the GPU that pods need. Empty: any.
 	GPU string `yaml:"gpu"`

@@ -111,6 +111,7 @@ func (v *Service) planEngine(device plan.Accelerator) (plan.Engine, error) {
 	set(&e.MaxSequences, v.Engine.MaxSequences)
 	set(&e.MaxModelTokens, v.Engine.MaxModelTokens)
 	set(&e.MemoryUtilization, v.Engine.MemoryUtilization)
+	set(&e.CacheFraction, v.Engine.CacheFraction)
 	set(&e.ReserveGiB, v.Engine.ReserveGiB)
 	set(&e.BlockTokens, v.Engine.BlockTokens)
 	set(&e.PrefixCaching, v.Engine.PrefixCaching)

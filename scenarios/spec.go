@@ -65,6 +65,7 @@ type Scenario struct {
 	doc     *strict.Doc
 	catalog *catalog.Catalog
 	places  *plan.Plan // of the nodes only, for layers
+	notes   []plan.Warning
 }
 
 // SetDefaults fills in what a scenario need not say.
