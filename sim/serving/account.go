@@ -145,7 +145,7 @@ func (p *Plane) Check() error {
 func (p *Plane) recordEnd(r *request, how outcome, good bool) {
 	b := journal.RequestEnd{
 		Service: r.svc.plan.Name, Request: r.id, Tenant: r.tenant, Outcome: outcomeNames[how], Replica: r.lastReplica,
-		Tries: r.tries, Input: r.modelInput(), Output: r.output, Cached: r.cached, Arrived: r.arrived, Ended: p.now,
+		Tries: r.tries, Input: r.modelInput(), Output: r.generated(), Cached: r.cached, Arrived: r.arrived, Ended: p.now,
 		Preemptions: r.preempted, Good: good,
 	}
 	if r.begun != never {

@@ -14,7 +14,7 @@ import (
 func TestBatchErlangC(t *testing.T) {
 	for _, c := range []int{1, 4} {
 		s := chat("mmc")
-		s.Router.MaxInFlight = 1
+		s.Router.MaxInFlight, s.Engine.Preset = 1, plan.EngineBatch
 		const mean, n = 100.0, 200000
 		src := load(int64(c), n, mean/(0.6*float64(c)), 0)
 		g := newRigOf(t, model.New, []plan.Service{s}, src)
@@ -28,6 +28,9 @@ func TestBatchErlangC(t *testing.T) {
 		}
 		g.audit()
 		g.ok(g.Window(g.Now()))
+		if w := g.windows[0]; w.Output != 0 || len(w.TPOT.Pairs) > 0 || w.Input == 0 {
+			t.Errorf("a batch server generated %d tokens, with times %v, from %d", w.Output, w.TPOT.Pairs, w.Input)
+		}
 		got, want := float64(g.windows[0].Queue.Sum)/n/1e6/mean, erlangC(c, 0.6*float64(c))
 		if math.Abs(got-want) > 0.06*want {
 			t.Errorf("M/M/%d: mean wait %.4f, Erlang C says %.4f", c, got, want)

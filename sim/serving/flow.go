@@ -254,7 +254,7 @@ func (p *Plane) complete(r *request) {
 	s, w := r.svc, &r.svc.window
 	e2e, ttft := p.now.Sub(r.arrived), p.firstSeen(r).Sub(r.arrived)
 	var tpot units.Duration
-	if r.output > 1 {
+	if s.generates() && r.output > 1 {
 		tpot = r.ended.Sub(r.first) / units.Duration(r.output-1)
 		w.tpot.Add(int64(tpot))
 	}
@@ -266,7 +266,7 @@ func (p *Plane) complete(r *request) {
 	}
 	w.input += int64(r.modelInput())
 	w.cached += int64(r.cached)
-	w.output += int64(r.output)
+	w.output += int64(r.generated())
 	good := within(ttft, s.plan.SLO.TTFT) && within(tpot, s.plan.SLO.TPOT) && within(e2e, s.plan.SLO.E2E)
 	if good {
 		w.good++

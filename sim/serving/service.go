@@ -84,6 +84,17 @@ func (p *Plane) newService(i int) (*service, error) {
 	return s, nil
 }
 
+// generates says whether the service answers with tokens; a classic model behind a batch server does not.
+func (s *service) generates() bool { return s.plan.Engine.Preset != plan.EngineBatch }
+
+// generated is how many tokens the request's answer has.
+func (r *request) generated() int {
+	if !r.svc.generates() {
+		return 0
+	}
+	return r.output
+}
+
 // readNext takes the next request from the source.
 func (s *service) readNext() error {
 	last := s.pending.At
