@@ -1,5 +1,7 @@
 package cost
 
+import "orrery/sim/result"
+
 // services puts money and energy on the services: a service pays the device time that its replicas owned, which is its
 // tenant's, and draws busy power while they compute.
 func (a *applier) services() {
@@ -35,14 +37,37 @@ func (a *applier) services() {
 			return amount / n
 		}
 		in, out := float64(s.InputTokens)/1e6, float64(s.OutputTokens)/1e6
-		s.USDPerMInput = per(s.USD*s.ComputeFraction, in)
-		s.USDPerMOutput = per(s.USD*(1-s.ComputeFraction), out)
+		prompts := inputShare(&s, d)
+		s.USDPerMInput, s.USDPerMOutput = per(s.USD*prompts, in), per(s.USD*(1-prompts), out)
 		s.USDPerMTokens, s.KWhPerMTokens = per(s.USD, in+out), per(s.EnergyKWh, in+out)
 		s.USDPerRequest = per(s.USD, float64(s.Requests.Completed))
 		s.USDPerGoodRequest = per(s.USD, float64(s.Requests.Good))
 		all.Services[d.Name] = s
 		all.USD += s.USD
 	}
+}
+
+// inputShare is the part of a service's money that its input pays.
+func inputShare(s *result.Service, d *result.ServiceDetail) float64 {
+	switch {
+	case s.OutputTokens == 0:
+		return 1
+	case s.InputTokens == 0:
+		return 0
+	}
+	var prefill, decode float64
+	for _, g := range d.Groups {
+		switch g.Role {
+		case "prefill":
+			prefill += g.GPUHours
+		case "decode":
+			decode += g.GPUHours
+		}
+	}
+	if prefill > 0 && decode > 0 {
+		return prefill / (prefill + decode)
+	}
+	return s.ComputeFraction
 }
 
 // servicePrefix begins the names of the tenants that stand for services.

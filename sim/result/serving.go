@@ -31,8 +31,11 @@ type Requests struct {
 // Service is the account of one service. Distributions are of requests that completed, in seconds; their percentiles
 // are within 0.8 % (package sketch), counts, means and maxima are exact.
 type Service struct {
-	Model     string       `json:"model,omitempty"`
-	Engine    string       `json:"engine"`
+	Model  string `json:"model,omitempty"`
+	Engine string `json:"engine"`
+	// InPipeline says that it is a stage of other services and has no requests of its own.
+	InPipeline bool `json:"in_pipeline,omitempty"`
+
 	Requests  Requests     `json:"requests"`
 	TTFT      Distribution `json:"ttft_seconds"`  // client sends → first token at the client
 	TPOT      Distribution `json:"tpot_seconds"`  // time per output token after the first, of two tokens and more
@@ -50,7 +53,7 @@ type Service struct {
 
 	InputTokens  int64   `json:"input_tokens"` // of completed requests
 	CachedTokens int64   `json:"cached_input_tokens"`
-	OutputTokens int64   `json:"output_tokens"`
+	OutputTokens int64   `json:"output_tokens"`    // 0 of a batch server, which generates none
 	Prefilled    int64   `json:"prefilled_tokens"` // computed, for whatever became of the request
 	Generated    int64   `json:"generated_tokens"`
 	Preemptions  int64   `json:"preemptions"` // of running requests for want of KV cache
@@ -67,8 +70,10 @@ type Service struct {
 	BusyHours    float64 `json:"busy_gpu_hours"`
 	BusyFraction float64 `json:"busy_fraction"` // busy ÷ ready time of replicas, each counted once whatever its size
 
-	// Money and energy of GPUHours. The input's part is that of the time that arithmetic limited, which is what prompts
-	// take; the output's is the rest.
+	// Money and energy of GPUHours. How the money is divided among input and output is a convention: where prefill and
+	// decode have replicas of their own it goes by the ready time of their GPUs; else the input's part is that of the busy
+	// time that arithmetic limited, which is what prompts take, and the output's is the rest. What has no output has all
+	// of it on its input. USDPerMInput × InputTokens + USDPerMOutput × OutputTokens is USD × 10⁶ where there are tokens.
 	USD               float64 `json:"usd"`
 	USDPerMInput      float64 `json:"usd_per_million_input_tokens"`
 	USDPerMOutput     float64 `json:"usd_per_million_output_tokens"`
