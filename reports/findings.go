@@ -26,6 +26,7 @@ func rules() []rule {
 		{"waits", findWaits},
 		{"end", findEnd},
 		{"autoscaler-inactive", findInactive},
+		{"sizing", findSizing},
 		{"queues", findQueues},
 		{"slow-starts", findSlowStarts},
 		{"machines", findMachines},
@@ -43,8 +44,8 @@ func rules() []rule {
 	}
 }
 
-// Findings applies every rule. What was expected, what users of services got, how full the cluster was and how long
-// jobs waited come first, then what is wrong: a page shows the first few and folds the others away.
+// Findings applies every rule. Expectations that were missed, what users of services got, how full the cluster was and
+// how long jobs waited come first, then what is wrong: a page shows the first few and folds the others away.
 func Findings(d *result.Data) []Finding {
 	var first, wrong, rest []Finding
 	for _, r := range rules() {
@@ -52,7 +53,8 @@ func Findings(d *result.Data) []Finding {
 		f := Finding{r.name, level, text}
 		switch {
 		case !ok:
-		case slices.Contains([]string{"expectations", "answers", "objectives", "use", "waits"}, r.name):
+		case slices.Contains([]string{"answers", "objectives", "use", "waits"}, r.name),
+			r.name == "expectations" && level == Bad: // those that were met are of interest to their author only
 			first = append(first, f)
 		case level == Bad || level == Warn:
 			wrong = append(wrong, f)
@@ -313,6 +315,9 @@ func findCost(d *result.Data) (Level, string, bool) {
 	level := Info
 	if ratio(c.IdleUSD, c.TotalUSD) >= 0.25 {
 		level = Warn
+	}
+	if level == Warn && onlyServices(d) && d.Summary.Machines == nil {
+		unpriced = " Nothing in the scenario gives nodes back that nobody uses." + unpriced
 	}
 	return level, text + "." + unpriced, true
 }

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"orrery/sim/result"
@@ -31,10 +32,20 @@ func findAnswers(d *result.Data) (Level, string, bool) {
 	switch failed := ratio(float64(q.Rejected+q.TimedOut), float64(q.Arrived)); {
 	case failed > 0.01: // it only colours the finding
 		level = Bad
-	case failed == 0 && q.Arrived > 0:
+	case failed == 0 && q.Arrived > 0 && !missedAny(s):
 		level = Good
 	}
 	return level, servicesText(s), true
+}
+
+// missedAny reports whether a service missed its objectives.
+func missedAny(s *result.Serving) bool {
+	for _, v := range s.Services {
+		if hasObjective(&v) && endedRequests(&v.Requests) > 0 && v.Attainment < v.Target {
+			return true
+		}
+	}
+	return false
 }
 
 // findObjectives says which services missed their objectives, by how much, and when it was worst.
@@ -146,13 +157,41 @@ func findQueues(d *result.Data) (Level, string, bool) {
 			continue
 		}
 		most = peak
-		text = fmt.Sprintf("Requests queued longest at %s: %s were waiting on average over %s, %s after the start",
-			d.Services[i].Name, FormatNumber(peak), FormatDuration(clean(r.Bin)), FormatDuration(clean(r.T[at])))
+		text = fmt.Sprintf("The longest queue was at %s, %s after the start: %s requests waited in its servers (average of %s)",
+			d.Services[i].Name, FormatDuration(clean(r.T[at])), about(peak), FormatDuration(clean(r.Bin)))
 		if n := clean(r.Ready[at]); n >= 1 {
 			text += fmt.Sprintf(", %s for each ready replica", FormatNumber(peak/n))
 		}
 	}
 	return Warn, text + ".", text != ""
+}
+
+// findSizing says how many replicas the peak of a service that missed its objective takes at least, and how many there
+// were when it missed most.
+func findSizing(d *result.Data) (Level, string, bool) {
+	s := d.Summary.Serving
+	if s == nil {
+		return Info, "", false
+	}
+	for i := range d.Services {
+		v, r := s.Services[d.Services[i].Name], &d.Services[i].Series
+		if !hasObjective(&v) || endedRequests(&v.Requests) == 0 || v.Attainment >= v.Target || r.Bin <= 0 {
+			continue
+		}
+		from, _, ok := worstSpan(r, v.Target)
+		peak, _ := maxOf(r.Arrived)
+		best := bestRate(r)
+		if !ok || best <= 0 {
+			continue
+		}
+		ready := clean(r.Ready[min(len(r.Ready)-1, int(from/r.Bin))])
+		if takes := math.Ceil(peak / best); takes > ready {
+			return Warn, fmt.Sprintf("The peak of %s, %s requests a second, takes at least %s at the best rate that one has "+
+				"shown (%s a second); %s ready when most misses began.", d.Services[i].Name, about(peak),
+				plural(int64(takes), "replica"), FormatNumber(best), about(ready)+" were"), true
+		}
+	}
+	return Info, "", false
 }
 
 // findSlowStarts compares how long a new replica takes with how fast the load of a scaled service that missed its
@@ -258,20 +297,22 @@ func servingCards(s *result.Serving) []Card {
 	}
 	tokens := 0.0
 	for _, name := range s.ServiceNames {
-		tokens += float64(s.Services[name].InputTokens + s.Services[name].OutputTokens)
+		if v := s.Services[name]; !v.InPipeline { // the stages of a pipeline work on the same requests
+			tokens += float64(v.InputTokens + v.OutputTokens)
+		}
 	}
 	price := Card{"Million tokens", absent, "no token was answered"}
 	if tokens > 0 {
 		price.Value, price.Sub = absent, "no price is known for the GPUs"
 		if clean(s.USD) > 0 {
-			price.Value, price.Sub = shortUSD(1e6*ratio(s.USD, tokens)), "input and output, idle replicas included"
+			price.Value, price.Sub = FormatPrice(1e6*ratio(s.USD, tokens)), "input and output, idle replicas included"
 		}
 	}
 	good := Card{"Thousand good requests", absent, "none was within the bounds"}
 	if q.Good > 0 {
 		good.Sub = "no price is known for the GPUs"
 		if clean(s.USD) > 0 {
-			good.Value = shortUSD(1000 * ratio(s.USD, float64(q.Good)))
+			good.Value = FormatPrice(1000 * ratio(s.USD, float64(q.Good)))
 			good.Sub = "within all objectives"
 		}
 	}

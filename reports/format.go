@@ -75,6 +75,14 @@ func FormatNumber(f float64) string {
 	return "< 0.001"
 }
 
+// about writes a mean number of things without digits that nobody counts.
+func about(f float64) string {
+	if math.Abs(f) >= 9.5 {
+		return FormatCount(f)
+	}
+	return FormatNumber(f)
+}
+
 // FormatShare writes a fraction as a percentage. It says 0 % and 100 % only where that is exact.
 func FormatShare(f float64) string {
 	switch {
@@ -84,6 +92,8 @@ func FormatShare(f float64) string {
 		return strconv.Itoa(int(f)*100) + " %"
 	case f > 0 && f < 0.0005:
 		return "< 0.1 %"
+	case f >= 0.985 && f < 0.9995 && math.Abs(f*100-math.Round(f*100)) < 1e-9: // what somebody wrote
+		return FormatCount(f*100) + " %"
 	case f > 0 && f < 0.0995, f >= 0.985 && f < 0.9995:
 		return strconv.FormatFloat(f*100, 'f', 1, 64) + " %"
 	case f >= 0.9995 && f < 1:
@@ -112,6 +122,24 @@ func FormatUSD(f float64) string {
 		return sign + "$" + strconv.FormatFloat(a, 'e', 2, 64)
 	}
 	return sign + "$" + FormatCount(a)
+}
+
+// FormatPrice writes what one of something costs: like an amount, but with two significant digits below ten cents.
+func FormatPrice(f float64) string {
+	a := math.Abs(f)
+	if !finite(f) || a == 0 || a >= 0.0995 {
+		return shortUSD(f)
+	}
+	sign := ""
+	if f < 0 {
+		sign = "-"
+	}
+	for digits, least := 3, 0.00995; digits <= 6; digits, least = digits+1, least/10 {
+		if a >= least {
+			return sign + "$" + strconv.FormatFloat(a, 'f', digits, 64)
+		}
+	}
+	return sign + "< $0.00001"
 }
 
 // shortUSD writes an amount for narrow places: from ten millions on in millions or billions.

@@ -76,6 +76,7 @@ const (
 	Share    Kind = "share"    // a fraction, 1 = 100 %
 	Duration Kind = "duration" // seconds
 	Money    Kind = "money"    // US dollars
+	Price    Kind = "price"    // US dollars for one of something
 )
 
 // Column describes a column of a table.
@@ -91,7 +92,7 @@ func (c Column) Right() bool { return c.Kind != Text }
 
 // Header is the column's heading for people, with the unit where the cells do not carry it.
 func (c Column) Header() string {
-	if c.Unit == "" || c.Kind == Share || c.Kind == Duration || c.Kind == Money {
+	if c.Unit == "" || c.Kind == Share || c.Kind == Duration || c.Kind == Money || c.Kind == Price {
 		return c.Name
 	}
 	return c.Name + " (" + c.Unit + ")"
@@ -112,6 +113,8 @@ func (c Column) Format(v Cell) string {
 		return FormatDuration(v.num)
 	case c.Kind == Money:
 		return FormatUSD(v.num)
+	case c.Kind == Price:
+		return FormatPrice(v.num)
 	}
 	return FormatNumber(v.num)
 }
@@ -266,4 +269,4 @@ func Build(d *result.Data) []Section {
 
 // jobsOnly are the panels that a run of services alone has nothing to say to.
 var jobsOnly = map[string]bool{"queue": true, "waits": true, "sizes": true, "slowdown": true, "gangs": true,
-	"speed": true, "locality": true, "longest": true}
+	"speed": true, "locality": true, "longest": true, "tenants": true}

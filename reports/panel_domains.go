@@ -31,7 +31,7 @@ func buildDomains(d *result.Data) Content {
 	}
 	switch {
 	case len(t.Rows) == 0:
-		return Content{Headline: "Where the nodes stand in a network is not known."}
+		return Content{Headline: "Where the nodes stand in a network is not known.", Absent: true}
 	case len(layers) == 0:
 		return Content{Headline: "No layer of the topology has more than one domain.", Tables: []Table{t}}
 	}

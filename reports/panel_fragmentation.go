@@ -49,7 +49,8 @@ var causes = map[string]cause{
 func buildFragmentation(d *result.Data) Content {
 	f, s := d.Summary.Fragmentation, &d.Fragmentation
 	if f == nil || len(s.Causes) == 0 {
-		return Content{Headline: "No GPU was free while a refused pod asked for it."}
+		return Content{Headline: "No GPU was free while a refused pod asked for it.",
+			Absent: onlyServices(d)}
 	}
 	list := slices.Clone(s.Causes)
 	slices.SortStableFunc(list, func(a, b result.Cause) int { return cmpFloat(b.Hours, a.Hours) })

@@ -17,7 +17,7 @@ func buildGangs(d *result.Data) Content {
 	}
 	t := Table{ID: "counts", Title: "Gangs and partly placed jobs", Columns: []Column{{"figure", "Figure", "", Text},
 		{"value", "Value", "", Number}, {"unit", "Unit", "", Text}}}
-	times := distributionTable("times", "Times")
+	times := distributionTable("times", "Times", "Jobs")
 	c := Content{}
 	if g != nil {
 		t.Rows = append(t.Rows, []Cell{T("gangs submitted"), I(g.Jobs), T("jobs")},

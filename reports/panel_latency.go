@@ -2,6 +2,8 @@ package reports
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"orrery/sim/result"
 )
@@ -111,7 +113,7 @@ func latencyHistogram(id, title string, h *result.Histogram, bound float64) (Cha
 	if n == 0 {
 		return Chart{}, false
 	}
-	c := Chart{ID: id, Title: title, Kind: Histogram, X: Axis{"latency", "bars grow by a constant factor"},
+	c := Chart{ID: id, Title: title, Kind: Histogram, X: Axis{"latency", "upper end of each bar"},
 		Y: Axis{"requests", "count"}, Series: []ChartSeries{{Name: "requests", Role: RoleUsed}}}
 	if bound > 0 {
 		c.Series = []ChartSeries{{Name: "within the objective of " + shortLatency(bound), Role: RoleUsed},
@@ -134,10 +136,16 @@ func latencyHistogram(id, title string, h *result.Histogram, bound float64) (Cha
 
 // shortLatency writes a latency for an axis.
 func shortLatency(s float64) string {
-	if s < 1 {
-		return FormatNumber(s*1000) + " ms"
+	switch ms := s * 1000; {
+	case s >= 1:
+		return shortDuration(s)
+	case ms >= 9.95:
+		return FormatCount(ms) + " ms"
+	case ms >= 0.995:
+		return strings.TrimSuffix(strconv.FormatFloat(ms, 'f', 1, 64), ".0") + " ms"
+	default:
+		return FormatNumber(ms) + " ms"
 	}
-	return shortDuration(s)
 }
 
 func stagesTable(s *result.ServiceDetail) Table {

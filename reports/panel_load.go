@@ -41,10 +41,10 @@ func buildLoad(d *result.Data) Content {
 		}
 		c.Charts = append(c.Charts, Chart{ID: "load-" + idOf(s.Name), Title: s.Name + ": requests asked and answered",
 			Kind: Line, X: Axis{"time", b.unit.name}, Y: Axis{"requests", "per second"}, Times: b.edges,
-			Series: []ChartSeries{{Name: "arrived", Role: RoleCapacity, Values: b.mean(r.Arrived)},
+			Series: drawn([]ChartSeries{{Name: "arrived", Role: RoleCapacity, Values: b.mean(r.Arrived)},
 				{Name: "completed", Role: RoleUsed, Values: b.mean(r.Completed)},
 				{Name: "rejected or timed out", Role: RoleLost, Values: sum(b.mean(r.Rejected), b.mean(r.TimedOut))},
-				{Name: "ready replicas at the best rate seen", Role: RoleTarget, Values: b.mean(shown(r))}}},
+				{Name: "ready replicas at the best rate seen", Role: RoleTarget, Values: b.mean(shown(r))}})},
 			Chart{ID: "replicas-" + idOf(s.Name), Title: s.Name + ": replicas ready and computing", Kind: Line,
 				X: Axis{"time", b.unit.name},
 				Y: Axis{"replicas", "count"}, Times: b.edges,
@@ -58,8 +58,8 @@ func buildLoad(d *result.Data) Content {
 			c.Notes = append(c.Notes, note)
 		}
 		if peak, at := maxOf(r.Waiting); at >= 0 && peak > most {
-			most, worst = peak, fmt.Sprintf("The longest queue was at %s: %s requests waiting on average over %s, %s after the "+
-				"start.", s.Name, FormatNumber(peak), FormatDuration(r.Bin), FormatDuration(r.T[at]))
+			most, worst = peak, fmt.Sprintf("The longest queue was at %s, %s after the start: %s requests waited in its servers "+
+				"(average of %s).", s.Name, FormatDuration(r.T[at]), about(peak), FormatDuration(r.Bin))
 		}
 	}
 	c.Headline = worst
@@ -78,17 +78,22 @@ func buildLoad(d *result.Data) Content {
 
 // shown is what the ready replicas would do if each did as much as the best span of the run has shown, per second.
 func shown(r *result.ServiceSeries) []float64 {
-	best := 0.0
-	for i, done := range r.Completed {
-		if i < len(r.Ready) && clean(r.Ready[i]) >= 1 { // less is a span that began or ended without any
-			best = max(best, ratio(clean(done), r.Ready[i]))
-		}
-	}
+	best := bestRate(r)
 	out := make([]float64, len(r.Ready))
 	for i, n := range r.Ready {
 		out[i] = clean(n * best)
 	}
 	return out
+}
+
+// bestRate is the most requests that a ready replica completed per second in any bin.
+func bestRate(r *result.ServiceSeries) (best float64) {
+	for i, done := range r.Completed {
+		if i < len(r.Ready) && clean(r.Ready[i]) >= 1 { // less is a span that began or ended without any
+			best = max(best, ratio(clean(done), r.Ready[i]))
+		}
+	}
+	return best
 }
 
 // sum adds two lists, value by value.

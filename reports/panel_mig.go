@@ -13,7 +13,7 @@ func migPanel() Panel {
 func buildMIG(d *result.Data) Content {
 	m := d.Summary.MIG
 	if m == nil || len(m.Profiles) == 0 {
-		return Content{Headline: "No GPU was divided into MIG instances."}
+		return Content{Headline: "No GPU was divided into MIG instances.", Absent: true}
 	}
 	t := Table{ID: "profiles", Title: "MIG instances by profile", Columns: []Column{{"profile", "Profile", "", Text},
 		{"memory_slices", "Memory slices", "", Count}, {"instances_peak", "Instances at most", "", Count},

@@ -13,7 +13,7 @@ func reasonsPanel() Panel {
 
 func buildReasons(d *result.Data) Content {
 	if len(d.Reasons) == 0 {
-		return Content{Headline: "The scheduler refused no pod."}
+		return Content{Headline: "The scheduler refused no pod.", Absent: onlyServices(d)}
 	}
 	t := Table{ID: "reasons", Title: "Verdicts by the time pods waited under them", Columns: []Column{
 		{"number", "No.", "", Count}, {"message", "In the scheduler's words", "", Text}, {"plugins", "Plugins", "", Text},

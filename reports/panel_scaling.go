@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"orrery/sim/result"
 )
@@ -46,11 +47,20 @@ func buildScaling(d *result.Data) Content {
 			{"object", "Object", "", Text}, {"condition", "Condition", "", Text}, {"reason", "Reason", "", Text},
 			{"message", "Message", "", Text}, {"since_seconds", "Since", "s", Duration},
 			{"changes", "Changes", "", Count}}}
+		machines := int64(0)
 		for _, x := range d.Conditions {
+			if kind, _, _ := strings.Cut(x.Object, "/"); kind == "Node" || kind == "NodeClaim" {
+				machines++
+				continue
+			}
 			said.Rows = append(said.Rows, []Cell{T(x.Object), T(x.Type + ": " + x.Status), T(x.Reason), T(x.Message),
 				N(x.Seconds), I(x.Changes)})
 		}
 		c.Tables = append(c.Tables, said)
+		if machines > 0 {
+			c.Notes = append(c.Notes, fmt.Sprintf("Without %s of single machines (Node, NodeClaim): `orrery explain RESULT_DIR "+
+				"nodeclaim/NAME` shows them.", plural(machines, "condition")))
+		}
 		if level, text, ok := findInactive(d); ok {
 			c.Findings = append(c.Findings, Finding{"autoscaler-inactive", level, text})
 		}

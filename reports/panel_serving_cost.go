@@ -21,11 +21,11 @@ func buildServingCost(d *result.Data) Content {
 		{"idle_gpu_hours", "Ready and idle", "GPU-hours", Number}, {"busy_gpu_hours", "Busy", "GPU-hours", Number},
 		{"busy_share", "Busy of paid", "", Share}, {"cost_usd", "Cost", "USD", Money}}}
 	price := Table{ID: "prices", Title: "Cost and energy of tokens and requests", Columns: []Column{
-		{"service", "Service", "", Text}, {"usd_per_million_input", "Million input tokens", "USD", Money},
-		{"usd_per_million_output", "Million output tokens", "USD", Money},
-		{"usd_per_million", "Million tokens, both", "USD", Money},
-		{"usd_per_thousand_requests", "Thousand requests", "USD", Money},
-		{"usd_per_thousand_good_requests", "Thousand good requests", "USD", Money},
+		{"service", "Service", "", Text}, {"usd_per_million_input", "Million input tokens", "USD", Price},
+		{"usd_per_million_output", "Million output tokens", "USD", Price},
+		{"usd_per_million", "Million tokens, both", "USD", Price},
+		{"usd_per_thousand_requests", "Thousand requests", "USD", Price},
+		{"usd_per_thousand_good_requests", "Thousand good requests", "USD", Price},
 		{"kwh_per_million", "Energy per million tokens", "kWh", Number}, {"energy_kwh", "Energy", "kWh", Number}}}
 	chart := Chart{ID: "gpu-hours-by-service", Title: "GPU time by service", Kind: StackedBar, X: Axis{"service", "name"},
 		Y: Axis{"GPU time", "GPU-hours"}, Series: []ChartSeries{{Name: "busy", Role: RoleUsed},
@@ -49,9 +49,10 @@ func buildServingCost(d *result.Data) Content {
 	}
 	c := Content{Tables: []Table{hours, price}, Headline: servingCostText(s), Notes: []string{
 		"Paid: from a replica's binding to the release of its GPUs. Starting: the part before it took requests and after " +
-			"it had ended the last. The input's part of the cost is that of the busy time " +
-			"which arithmetic limited, as prompts are; the output's is the rest, idle time shared in proportion. A busy GPU " +
-			"is taken to draw its maximum power, an idle one its idle power."}}
+			"it had ended the last. How cost is divided among input and output is a " +
+			"convention: where prefill and decode have replicas of their own it goes by their GPU time; else the input's part " +
+			"is that of the busy time which arithmetic limited, as prompts are, and the output's is the rest, idle time " +
+			"shared in proportion. “Both” needs no convention. A busy GPU is taken to draw its maximum power, an idle one its idle power."}}
 	if clean(s.GPUHours) > 0 {
 		c.Charts = []Chart{chart}
 	}
@@ -68,7 +69,7 @@ func servingCostText(s *result.Serving) string {
 	}
 	text += fmt.Sprintf(" and computed in %s of them", FormatShare(ratio(s.BusyHours, s.GPUHours)))
 	if good := s.Requests.Good; good > 0 && clean(s.USD) > 0 {
-		text += fmt.Sprintf("; a thousand good requests cost %s", FormatUSD(1000*s.USD/float64(good)))
+		text += fmt.Sprintf("; a thousand good requests cost %s", FormatPrice(1000*s.USD/float64(good)))
 	}
 	return text + "."
 }

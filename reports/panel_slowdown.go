@@ -13,7 +13,7 @@ func slowdownPanel() Panel {
 
 func buildSlowdown(d *result.Data) Content {
 	s := &d.Summary
-	t := distributionTable("completion", "Completion times and slowdown")
+	t := distributionTable("completion", "Completion times and slowdown", "Jobs")
 	addDistribution(&t, "start-up", "s", &s.Startup)
 	addDistribution(&t, "job completion", "s", &s.JobCompletion)
 	addDistribution(&t, "slowdown", "×", &s.Slowdown)

@@ -27,7 +27,7 @@ func buildSpeed(d *result.Data) Content {
 	add("lost: placement", s.PlacementHours, "pods stand farther from each other than in the best place the cluster has")
 	add("lost: sharing", s.SharingHours, "network links or GPUs shared with others; a part of a GPU instead of all of it")
 	add("effective", s.EffectiveHours, "what the same work takes at its ideal: at work + gained − lost")
-	slow := distributionTable("slowdown", "Slowdown against the ideal")
+	slow := distributionTable("slowdown", "Slowdown against the ideal", "Jobs")
 	addDistribution(&slow, "slowdown of work", "×", &s.Slowdown)
 	c := Content{Headline: speedText(s), Tables: []Table{t, slow}, Notes: []string{
 		fmt.Sprintf("n = %s. Slowdown of work: time at work ÷ time the same work takes alone, in the best place this "+

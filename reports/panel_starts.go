@@ -18,7 +18,7 @@ func buildStarts(d *result.Data) Content {
 	}
 	c := Content{Headline: "No replica of a service started."}
 	if s != nil && s.Pods > 0 {
-		t := distributionTable("starts", "From the creation of a pod until it takes requests")
+		t := distributionTable("starts", "From the creation of a pod until it takes requests", "Replicas")
 		addDistribution(&t, "wait for a node", "s", &s.Wait)
 		for _, name := range s.StageNames {
 			x := s.Stages[name]
@@ -73,6 +73,7 @@ func startsChart(d *result.Data, s *result.Starts) (Chart, bool) {
 			c.Series[i+1].Values = append(c.Series[i+1].Values, clean(v))
 		}
 	}
+	c.Series = drawn(c.Series)
 	return c, len(c.Categories) > 0
 }
 
@@ -91,7 +92,7 @@ func machines(c *Content, m *result.Machines) {
 		{T("became ready"), I(m.Ready), T("machines")}, {T("interrupted"), I(m.Interrupted), T("machines")},
 		{T("ended"), I(m.Gone), T("machines")}, {T("most at a time"), I(m.Peak), T("machines")},
 		{T("paid for"), N(m.Hours), T("machine-hours")}}}
-	steps := distributionTable("machine-steps", "Steps of a machine")
+	steps := distributionTable("machine-steps", "Steps of a machine", "Machines")
 	for _, s := range machineSteps {
 		if x, ok := m.Steps[s.state]; ok {
 			addDistribution(&steps, s.state+": "+s.what, "s", &x)

@@ -22,7 +22,10 @@ func buildSummary(d *result.Data) Content {
 		}
 	}
 	n := plural(s.Jobs.Submitted, "job")
-	if s.Serving != nil {
+	switch {
+	case onlyServices(d):
+		n = plural(s.Serving.Requests.Arrived, "request")
+	case s.Serving != nil:
 		n += ", " + plural(s.Serving.Requests.Arrived, "request")
 	}
 	c.Notes = append(c.Notes, fmt.Sprintf("n = %s and %s; %s of simulated time from %s.",
@@ -63,6 +66,9 @@ func cards(d *result.Data) []Card {
 		jobs.Sub += ", " + FormatCount(float64(s.Jobs.Pending)) + " pending"
 	}
 	cost := Card{"Cost", shortUSD(s.Cost.TotalUSD), shortUSD(s.Cost.IdleUSD) + " of it for idle GPUs"}
+	if s.Serving != nil && clean(s.Serving.USD) > 0 {
+		cost.Sub = shortUSD(s.Serving.USD) + " for the services, " + shortUSD(s.Cost.IdleUSD) + " for idle GPUs"
+	}
 	switch {
 	case s.Cost.TotalUSD <= 0 && s.Cost.Unpriced > 0:
 		cost.Value, cost.Sub = absent, "no price is known for the GPUs"
@@ -101,7 +107,7 @@ func jobsTable(d *result.Data) Table {
 }
 
 func figuresTable(d *result.Data) Table {
-	t := distributionTable("distributions", "Times and slowdown")
+	t := distributionTable("distributions", "Times and slowdown", "Jobs")
 	s := &d.Summary
 	addDistribution(&t, "queue wait", "s", &s.QueueWait)
 	addDistribution(&t, "start-up", "s", &s.Startup)
@@ -110,10 +116,11 @@ func figuresTable(d *result.Data) Table {
 	return t
 }
 
-// distributionTable has a row per distribution. The cells are numbers in the unit named in the row.
-func distributionTable(id, title string) Table {
+// distributionTable has a row per distribution. The cells are numbers in the unit named in the row; counted names what
+// was counted.
+func distributionTable(id, title, counted string) Table {
 	return Table{ID: id, Title: title, Columns: []Column{{"quantity", "Quantity", "", Text}, {"unit", "Unit", "", Text},
-		{"n", "Jobs", "", Count}, {"mean", "Mean", "", Number}, {"p50", "Median", "", Number},
+		{"n", counted, "", Count}, {"mean", "Mean", "", Number}, {"p50", "Median", "", Number},
 		{"p90", "p90", "", Number}, {"p95", "p95", "", Number}, {"p99", "p99", "", Number}, {"max", "Max", "", Number}}}
 }
 

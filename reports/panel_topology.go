@@ -29,7 +29,7 @@ func (w *width) add(gbs float64) {
 func buildTopology(d *result.Data) Content {
 	top := d.Topology
 	if top == nil {
-		return Content{Headline: "Where the nodes stand in a network is not known."}
+		return Content{Headline: "Where the nodes stand in a network is not known.", Absent: true}
 	}
 	layers := Table{ID: "layers", Title: "Layers, coarse to fine", Columns: []Column{{"layer", "Layer", "", Text},
 		{"kind", "Kind", "", Text}, {"domains", "Domains", "", Count}, {"nodes", "Nodes", "", Count},

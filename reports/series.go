@@ -2,6 +2,7 @@ package reports
 
 import (
 	"math"
+	"slices"
 
 	"orrery/sim/result"
 )
@@ -108,4 +109,11 @@ func maxOf(v []float64) (float64, int) {
 		return 0, -1
 	}
 	return best, at
+}
+
+// drawn leaves out the series that are zero everywhere: they would only fill the legend. The first one stays.
+func drawn(s []ChartSeries) []ChartSeries {
+	return slices.DeleteFunc(s, func(x ChartSeries) bool {
+		return x.Name != s[0].Name && !slices.ContainsFunc(x.Values, func(f float64) bool { return f != 0 })
+	})
 }

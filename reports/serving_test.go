@@ -24,7 +24,8 @@ func TestServingFindings(t *testing.T) {
 	for rule, want := range map[string]string{
 		"answers":             "requests were answered (",
 		"objectives":          "bad: Missed their objectives: chat (9",
-		"queues":              "warn: Requests queued longest at chat: ",
+		"sizing":              "warn: The peak of chat, 43 requests a second, takes at least 6 replicas at the best rate",
+		"queues":              "warn: The longest queue was at chat, ",
 		"idle-replicas":       "warn: Replicas with little to do: code <b>&\" (computing 3.4 % of the time)",
 		"autoscaler-inactive": "bad: Autoscalers that cannot scale: HorizontalPodAutoscaler/default/code: FailedGetPodsMetric, “",
 		"machines":            "warn: 2 orders for machines could not be filled, or not in time; the cloud took back 1 machine.",
@@ -44,7 +45,7 @@ func TestServingFindings(t *testing.T) {
 	s.ServiceNames, s.Services[s.ServiceNames[1]] = s.ServiceNames[1:], v
 	s.Requests, d.Services, d.Conditions, d.Summary.Machines = v.Requests, d.Services[1:], nil, nil
 	got = text(d)
-	for _, rule := range []string{"queues", "idle-replicas", "autoscaler-inactive", "machines", "slow-starts", "waits"} {
+	for _, rule := range []string{"sizing", "queues", "idle-replicas", "autoscaler-inactive", "machines", "slow-starts", "waits"} {
 		if got[rule] != "" {
 			t.Errorf("rule %s says %q of a good run", rule, got[rule])
 		}

@@ -13,6 +13,7 @@ import (
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"orrery/reports"
 	"orrery/sim/result"
@@ -27,6 +28,7 @@ const (
 	rowsMax     = 200     // rows of a table
 	rowsOpen    = 9       // rows of a table that is shown unfolded
 	cellMax     = 600     // characters of a cell
+	wholeMax    = 20      // characters of a cell that stays on one line
 	textMax     = 1 << 18 // bytes of preformatted text
 	findingsTop = 5       // findings on the first screen
 )
@@ -73,6 +75,7 @@ type head struct {
 type cell struct {
 	Text  string
 	Right bool
+	Whole bool // too short to be broken into lines
 }
 
 // Render writes the report. It fails only when w does.
@@ -198,7 +201,8 @@ func fromTable(panel string, t reports.Table) table {
 	for _, r := range rows {
 		line := make([]cell, len(r))
 		for k, v := range r {
-			line[k] = cell{clean(t.Columns[k].Format(v)), t.Columns[k].Right()}
+			text := clean(t.Columns[k].Format(v))
+			line[k] = cell{text, t.Columns[k].Right(), utf8.RuneCountInString(text) <= wholeMax}
 		}
 		out.Rows = append(out.Rows, line)
 	}
