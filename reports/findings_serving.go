@@ -157,8 +157,8 @@ func findQueues(d *result.Data) (Level, string, bool) {
 			continue
 		}
 		most = peak
-		text = fmt.Sprintf("The longest queue was at %s, %s after the start: %s requests waited in its servers (average of %s)",
-			d.Services[i].Name, FormatDuration(clean(r.T[at])), about(peak), FormatDuration(clean(r.Bin)))
+		text = fmt.Sprintf("The longest queue was at %s, %s after the start: %s requests waited in its servers (average "+
+			"of %s)", d.Services[i].Name, FormatDuration(clean(r.T[at])), about(peak), FormatDuration(clean(r.Bin)))
 		if n := clean(r.Ready[at]); n >= 1 {
 			text += fmt.Sprintf(", %s for each ready replica", FormatNumber(peak/n))
 		}

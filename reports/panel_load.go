@@ -58,8 +58,8 @@ func buildLoad(d *result.Data) Content {
 			c.Notes = append(c.Notes, note)
 		}
 		if peak, at := maxOf(r.Waiting); at >= 0 && peak > most {
-			most, worst = peak, fmt.Sprintf("The longest queue was at %s, %s after the start: %s requests waited in its servers "+
-				"(average of %s).", s.Name, FormatDuration(r.T[at]), about(peak), FormatDuration(r.Bin))
+			most, worst = peak, fmt.Sprintf("The longest queue was at %s, %s after the start: %s requests waited in its "+
+				"servers (average of %s).", s.Name, FormatDuration(r.T[at]), about(peak), FormatDuration(r.Bin))
 		}
 	}
 	c.Headline = worst

@@ -52,7 +52,8 @@ func buildServingCost(d *result.Data) Content {
 			"it had ended the last. How cost is divided among input and output is a " +
 			"convention: where prefill and decode have replicas of their own it goes by their GPU time; else the input's part " +
 			"is that of the busy time which arithmetic limited, as prompts are, and the output's is the rest, idle time " +
-			"shared in proportion. “Both” needs no convention. A busy GPU is taken to draw its maximum power, an idle one its idle power."}}
+			"shared in proportion. “Both” needs no convention. A busy GPU is taken to draw its maximum power, an idle one its " +
+			"idle power."}}
 	if clean(s.GPUHours) > 0 {
 		c.Charts = []Chart{chart}
 	}
