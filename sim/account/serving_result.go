@@ -50,7 +50,8 @@ func (f *Fold) serviceResult(s *service, d *result.Data) (result.Service, result
 	tpot := s.series.total(func(b *serviceBin) *latencies { return &b.tpot })
 	e2e := s.series.total(func(b *serviceBin) *latencies { return &b.e2e })
 	row := result.Service{Model: s.Model, Engine: s.Engine, InPipeline: s.InPipeline,
-		TTFT: ttft.distribution(), TPOT: tpot.distribution(), E2E: e2e.distribution(), QueueWait: s.queue.distribution(), Target: float64(s.Target) / 1e6,
+		TTFT: ttft.distribution(), TPOT: tpot.distribution(), E2E: e2e.distribution(),
+		QueueWait: s.queue.distribution(), Target: float64(s.Target) / 1e6,
 		TTFTBound: s.Service.TTFT.Seconds(), TPOTBound: s.Service.TPOT.Seconds(), E2EBound: s.Service.E2E.Seconds(),
 		Requests: result.Requests{Arrived: t.Arrived, Completed: t.Completed, Rejected: t.Rejected, TimedOut: t.TimedOut,
 			Stopped: t.Stopped, InFlight: t.InFlight, Good: t.Good, Retries: t.Retries, LostTries: t.Lost},
