@@ -2,12 +2,14 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"orrery/sim/model/serving"
 	"orrery/sim/model/training"
 	"orrery/sim/plan"
 	"orrery/sim/strict"
+	"orrery/sim/units"
 )
 
 // checkServices finds services that cannot be: without or with two kinds of replicas, on GPUs that no pool has, with
@@ -227,6 +229,9 @@ func (s *Scenario) checkDevices(at string, v *Service, g namedGroup, homes []hom
 			(need+g.PodsPerReplica-1)/g.PodsPerReplica)
 		return false
 	}
+	if v.Engine.Preset != plan.EngineBatch && !s.checkSpread(at, g, homes) {
+		return false
+	}
 	most := 0
 	for _, h := range homes {
 		pool := s.planPool(h.pool)
@@ -242,6 +247,25 @@ func (s *Scenario) checkDevices(at string, v *Service, g namedGroup, homes []hom
 		return false
 	}
 	return true
+}
+
+// checkSpread holds that somebody has said over how many GPUs a replica is spread when its pods, in the user's own
+// manifest, ask for several: a server that computes on one of four is paid for four times.
+func (s *Scenario) checkSpread(at string, g namedGroup, homes []home) bool {
+	need, has := g.Tensor*g.Pipeline, g.PodDevices*g.PodsPerReplica
+	whole := func(h home) bool { return h.unit == "" && h.share == units.GPU }
+	if !g.FromManifest || has <= need || !slices.ContainsFunc(homes, whole) {
+		return true
+	}
+	if s.doc.Has(at+".tensor") || s.doc.Has(at+".pipeline") {
+		text := fmt.Sprintf("%s: a replica has %d GPUs and computes on tensor %d × pipeline %d; the rest is idle", at, has,
+			g.Tensor, g.Pipeline)
+		s.notes = append(s.notes, plan.Warning{Code: WarnIdleDevices, Count: 1, Message: text})
+		return true
+	}
+	s.doc.Problemf(at, "%s.tensor is missing: a replica's pods ask for %d GPUs, and neither the scenario nor a flag of "+
+		"the server says over how many it is spread; write tensor: %d (with tensor: 1 the others are idle)", at, has, has)
+	return false
 }
 
 // batchFits returns an error when a classic model does not fit the devices of a pod.

@@ -19,6 +19,7 @@ const (
 	WarnServerFlag  = "server-flag-unmodelled"  // a flag that would change the server, and that no model knows
 	WarnServerOther = "server-flag-not-heeded"  // the scenario itself says otherwise
 	WarnNoServer    = "server-start-unreadable" // nothing in the object's pods starts a known server
+	WarnIdleDevices = "server-devices-idle"     // its pods ask for more than a replica computes on
 )
 
 // servedObject is what is read of a Deployment or LeaderWorkerSet; the API reads it in full.

@@ -111,3 +111,21 @@ func TestServedWrongly(t *testing.T) {
 		}
 	}
 }
+
+// TestSpreadUnsaid: a Deployment of several GPUs a pod whose server nobody has told to use them is an error; when the
+// scenario means it, the result says what is idle.
+func TestSpreadUnsaid(t *testing.T) {
+	text := strings.Replace(writtenText("", "128"), "--tensor-parallel-size 4 ", "", 1)
+	want := "services[0].replicas.tensor is missing: a replica's pods ask for 4 GPUs"
+	if _, err := Parse("own.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v", err)
+	}
+	s, err := Parse("own.yaml", []byte(text), "services.chat.replicas.tensor=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := s.Plan()
+	if err != nil || len(p.Warnings) != 2 || p.Warnings[1].Code != WarnIdleDevices {
+		t.Errorf("warnings %+v, error %v", p.Warnings, err)
+	}
+}

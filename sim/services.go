@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -71,8 +70,8 @@ func (c *cluster) buildServices() error {
 			group := &s.Groups[g]
 			c.services.groups[objectKey(group.Kind, s.Namespace, group.Name)] = groupRef{i, g}
 			if group.Given {
-				if err := hasGiven(c.parts.manifests, s, group); err != nil {
-					return err
+				if err := checkGiven(c.parts.manifests, s, group); err != nil {
+					return &InputError{err}
 				}
 				continue
 			}
@@ -102,19 +101,6 @@ func serviceRecord(p *plan.Plan, s *plan.Service) journal.Service {
 		}
 	}
 	return r
-}
-
-// hasGiven holds that the user's manifests have a group's object.
-func hasGiven(list []manifest, s *plan.Service, g *plan.ReplicaGroup) error {
-	for _, m := range list {
-		kind := m.object.GetObjectKind().GroupVersionKind().Kind
-		o, ok := m.object.(metav1.Object)
-		if ok && kind == g.Kind && o.GetName() == g.Name && cmp.Or(o.GetNamespace(), metav1.NamespaceDefault) == s.Namespace {
-			return nil
-		}
-	}
-	return &InputError{fmt.Errorf("service %s: there is no %s %s in namespace %s among the manifests; add it, or remove "+
-		"fromManifest", s.Name, g.Kind, g.Name, s.Namespace)}
 }
 
 // createGroupObject makes the object that keeps a group's replicas.

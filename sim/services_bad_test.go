@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"orrery/sim"
-	"orrery/sim/journal"
 )
 
 // givenDeployment is a Deployment of the user's own, with a GPU.
@@ -23,8 +22,8 @@ const givenDeployment = `manifests:
         spec: {containers: [{name: c, image: c, resources: {limits: {nvidia.com/gpu: "1"}}}]}
 `
 
-// TestGivenDeployment: the pods of a Deployment of the manifests answer if they hold the GPUs that the model is spread
-// over, and say why if they do not. The name of one that is not meant is an error of the input.
+// TestGivenDeployment: the pods of a Deployment of the manifests answer when they hold as many GPUs as the model is
+// spread over; more or fewer are an error of the input, as is a Deployment that is not there, or not meant.
 func TestGivenDeployment(t *testing.T) {
 	text := strings.Replace(chatScenario, "FILE", requestFile(t, 20, 0.5), 1) + givenDeployment
 	_, err := try(text)
@@ -33,21 +32,28 @@ func TestGivenDeployment(t *testing.T) {
 		"manifests: write fromManifest: true") {
 		t.Errorf("error %v", err)
 	}
-	const few = "its pods have 1 GPUs, and tensor 2 × pipeline 1 need 2"
-	for tensor, completed := range map[string]int64{"1": 20, "2": 0} {
-		p := play(t, strings.Replace(text, "count: 2,", "fromManifest: true, tensor: "+tensor+",", 1))
-		if r := p.data.Summary.Serving.Services["chat"].Requests; r.Completed != completed || r.InFlight != 20-completed {
-			t.Errorf("tensor %s: %+v", tensor, r)
+	given := func(fields string) string {
+		return strings.Replace(text, "count: 2,", "fromManifest: true, "+fields, 1)
+	}
+	for _, fields := range []string{"", "tensor: 1,", "tensor: 1, name: chat,"} {
+		p := play(t, given(fields))
+		if r := p.data.Summary.Serving.Services["chat"].Requests; r.Completed != 20 {
+			t.Errorf("%q: %+v", fields, r)
 		}
-		said := 0
-		for _, r := range p.records {
-			if b, ok := r.Body.(journal.Replica); ok && strings.Contains(b.Reason, few) {
-				said++
-			}
+	}
+	for fields, want := range map[string]string{
+		"resourceCount: 2, tensor: 1,": "Deployment default/chat: each pod asks for 1 nvidia.com/gpu, but service " +
+			"chat says 2; write resourceCount: 1, or another resource",
+		"name: talk,": "there is no Deployment talk in namespace default among the manifests; write replicas: " +
+			"{fromManifest: true, name: chat}, or add it",
+	} {
+		if _, err := try(given(fields)); !errors.As(err, &input) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v", fields, err)
 		}
-		if (said > 0) != (completed == 0) {
-			t.Errorf("tensor %s: said %d times", tensor, said)
-		}
+	}
+	elsewhere := strings.Replace(given(""), "metadata: {name: chat}", "metadata: {name: chat, namespace: llm}", 1)
+	if _, err := try(elsewhere); err == nil || !strings.Contains(err.Error(), "write namespace: llm, or add it") {
+		t.Errorf("another namespace: error %v", err)
 	}
 }
 

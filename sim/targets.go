@@ -24,7 +24,7 @@ func checkTargets(list []manifest, p *plan.Plan) error {
 		for j := range s.Groups {
 			g := &s.Groups[j]
 			if g.Given {
-				if err := hasGiven(list, s, g); err != nil {
+				if err := checkGiven(list, s, g); err != nil {
 					errs = append(errs, err)
 				}
 			}
