@@ -3,6 +3,7 @@ package keda
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/expr-lang/expr/vm"
@@ -107,7 +108,7 @@ func (c *Controller) follow() error {
 		AddFunc: func(o any) { c.enqueue(o.(*v1alpha1.ScaledObject)) },
 		UpdateFunc: func(old, now any) {
 			if a, b := old.(*v1alpha1.ScaledObject), now.(*v1alpha1.ScaledObject); a.Generation != b.Generation ||
-				steering(a) != steering(b) {
+				steering(a) != steering(b) || !saysReady(a) && saysReady(b) {
 				c.enqueue(b)
 			}
 		},
@@ -124,7 +125,7 @@ func (c *Controller) follow() error {
 	_, err = hpas.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(old, now any) {
 			a, b := old.(*autoscalingv2.HorizontalPodAutoscaler), now.(*autoscalingv2.HorizontalPodAutoscaler)
-			if a.Generation != b.Generation {
+			if a.Generation != b.Generation || !maps.Equal(a.Labels, b.Labels) || !maps.Equal(a.Annotations, b.Annotations) {
 				c.owned(b)
 			}
 		},
@@ -138,6 +139,16 @@ func (c *Controller) follow() error {
 		return fmt.Errorf("following HorizontalPodAutoscalers: %w", err)
 	}
 	return nil
+}
+
+// saysReady reports whether an object says that it is right.
+func saysReady(so *v1alpha1.ScaledObject) bool {
+	for _, x := range so.Status.Conditions { // GetReadyCondition makes conditions where there are none
+		if x.Type == v1alpha1.ConditionReady {
+			return x.IsTrue()
+		}
+	}
+	return false
 }
 
 // steering are the annotations whose change is looked at (the predicates of the reconciler's SetupWithManager).

@@ -5,8 +5,9 @@
 //
 // # What is KEDA's, what is ours
 //
-// ScaledObject, its deep copies, its checks of replica counts, triggers and fallback, and the compilation of
-// scalingModifiers' formula are github.com/kedacore/keda/v2/apis/keda/v1alpha1 at v2.20.2 as they are; formulas are
+// ScaledObject, its deep copies, its admission webhook, its checks of replica counts, triggers and fallback, and the
+// compilation of scalingModifiers' formula are github.com/kedacore/keda/v2/apis/keda/v1alpha1 at v2.20.2 as they are;
+// the webhook is asked about the manifests of a run before it begins. Formulas are
 // evaluated by github.com/expr-lang/expr and cron expressions by github.com/robfig/cron/v3, as in KEDA. The rest is an
 // implementation of KEDA's documented behaviour, since its controllers and scalers are not exported or link the SDKs of
 // every cloud. It was written along these files of v2.20.2, which its functions name:

@@ -38,7 +38,7 @@ func (c *Controller) look(s *scaled, so *v1alpha1.ScaledObject, now units.Time) 
 	var st state
 	values := map[string]int64{}
 	var fallback []int64
-	usage := 0
+	usage, records := 0, map[string]reading{}
 	for _, t := range s.triggers {
 		if t.metric == "" {
 			usage++
@@ -47,8 +47,8 @@ func (c *Controller) look(s *scaled, so *v1alpha1.ScaledObject, now units.Time) 
 		var r reading
 		r.value, r.active, r.err = t.read(now)
 		o := c.settled(s, so, t, r)
-		if t.cached {
-			s.records[t.metric] = r
+		if t.cached { // what the autoscaler is told has been through the fallback already
+			records[t.metric] = reading{float64(o.milli) / 1000, o.active || o.fallback, o.err}
 		}
 		if o.err != nil {
 			st.failed = true
@@ -63,6 +63,12 @@ func (c *Controller) look(s *scaled, so *v1alpha1.ScaledObject, now units.Time) 
 			st.active = true
 			st.triggers = append(st.triggers, t.metric)
 		}
+	}
+	if st.failed {
+		clear(s.records)
+	}
+	if len(records) > 0 {
+		s.records = records
 	}
 	if so.IsUsingModifiers() {
 		st.active, st.triggers = false, nil

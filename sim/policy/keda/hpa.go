@@ -2,7 +2,6 @@ package keda
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -137,29 +136,18 @@ func (c *Controller) ensureHPA(s *scaled, so *v1alpha1.ScaledObject) (created bo
 		_, err = c.p.Store.Create(want)
 		return err == nil, err
 	}
+	// One of that name which is another's is taken over; the webhook has refused what must not be.
 	have := obj.(*autoscalingv2.HorizontalPodAutoscaler)
-	if o := metav1.GetControllerOf(have); o == nil || o.UID != so.UID {
-		if so.Annotations[v1alpha1.ScaledObjectTransferHpaOwnershipAnnotation] != "true" {
-			return false, fmt.Errorf("the HorizontalPodAutoscaler %s exists and is not this ScaledObject's", want.Name)
-		}
-	}
 	if len(want.Spec.Metrics) == len(have.Spec.Metrics) && equality.Semantic.DeepDerivative(want.Spec, have.Spec) &&
-		(want.Spec.Behavior != nil || s.behaviorDefault(have)) &&
+		equality.Semantic.DeepEqual(want.Spec.Behavior, have.Spec.Behavior) &&
 		equality.Semantic.DeepDerivative(want.Labels, have.Labels) &&
+		(want.Annotations != nil || have.Annotations == nil) &&
 		equality.Semantic.DeepDerivative(want.Annotations, have.Annotations) {
 		return false, nil
 	}
-	next := have.DeepCopy()
+	next := have.DeepCopy() // the API writes nothing when only defaults of a behaviour differ
 	next.Spec, next.Labels, next.Annotations, next.OwnerReferences = want.Spec, want.Labels, want.Annotations,
 		want.OwnerReferences
 	_, err = c.p.Store.Update(next, "")
 	return false, err
-}
-
-// behaviorDefault reports whether no direction of an autoscaler is closed: a pause that is over leaves one so.
-func (s *scaled) behaviorDefault(h *autoscalingv2.HorizontalPodAutoscaler) bool {
-	closed := func(r *autoscalingv2.HPAScalingRules) bool {
-		return r != nil && r.SelectPolicy != nil && *r.SelectPolicy == autoscalingv2.DisabledPolicySelect
-	}
-	return h.Spec.Behavior == nil || !closed(h.Spec.Behavior.ScaleUp) && !closed(h.Spec.Behavior.ScaleDown)
 }

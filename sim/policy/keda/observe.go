@@ -215,6 +215,9 @@ func (c *Controller) External(namespace, metric string, selector labels.Selector
 		values[t.metric] = o.milli
 		out = append(out, o.milli)
 	}
+	if failed { // KEDA builds its scalers anew, and forgets what they said
+		clear(s.records)
+	}
 	switch {
 	case failed && len(fallback) == 0:
 		return nil, true, failure("metric:" + metric + " encountered error")

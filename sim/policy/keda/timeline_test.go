@@ -184,20 +184,9 @@ cpu 80%`)
 
 // TestPause checks the annotations: a paused object has no autoscaler and stays where it is put.
 func TestPause(t *testing.T) {
-	annotate := func(w *world, key, value string) {
-		so := w.object("app").DeepCopy()
-		if value == "" {
-			delete(so.Annotations, key)
-		} else {
-			metav1.SetMetaDataAnnotation(&so.ObjectMeta, key, value)
-		}
-		if _, err := w.store.Update(so, ""); err != nil {
-			t.Error(err)
-		}
-	}
 	w := play(t, app(0)+scaled(fmt.Sprintf(queue, "")), 900*time.Second, func(w *world) {
 		w.load["queue"] = step(40, 1)
-		w.at[100*time.Second] = func() { annotate(w, v1alpha1.PausedReplicasAnnotation, "4") }
+		w.at[100*time.Second] = func() { w.annotate(v1alpha1.PausedReplicasAnnotation, "4") }
 		w.at[150*time.Second] = func() {
 			if w.hpa("keda-hpa-app") != nil {
 				t.Error("a paused object has an autoscaler")
@@ -206,12 +195,12 @@ func TestPause(t *testing.T) {
 				t.Errorf("status %+v", so.Status)
 			}
 		}
-		w.at[200*time.Second] = func() { annotate(w, v1alpha1.PausedReplicasAnnotation, "") }
+		w.at[200*time.Second] = func() { w.annotate(v1alpha1.PausedReplicasAnnotation, "") }
 		w.at[250*time.Second] = func() {
 			if w.hpa("keda-hpa-app") == nil {
 				t.Error("an object that goes on has no autoscaler")
 			}
-			annotate(w, v1alpha1.PausedScaleInAnnotation, "true")
+			w.annotate(v1alpha1.PausedScaleInAnnotation, "true")
 		}
 		w.at[260*time.Second] = func() {
 			if p := w.hpa("keda-hpa-app").Spec.Behavior.ScaleDown.SelectPolicy; *p != "Disabled" {

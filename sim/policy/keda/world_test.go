@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kedacore/keda/v2/apis/keda/v1alpha1"
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -207,6 +208,20 @@ func (w *world) ready(name string) {
 	pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady,
 		Status: corev1.ConditionTrue, LastTransitionTime: now})
 	_, _ = w.store.Update(pod, "status")
+}
+
+// replicas sets the replicas of the Deployment, as a user does.
+func (w *world) replicas(n int32) {
+	gvr := appsv1.SchemeGroupVersion.WithResource("deployments")
+	obj, err := w.store.Get(gvr, "default", "app")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	d := obj.(*appsv1.Deployment).DeepCopy()
+	d.Spec.Replicas = &n
+	if _, err := w.store.Update(d, ""); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // object returns a ScaledObject as stored.
