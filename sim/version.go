@@ -11,7 +11,8 @@ const Version = "0.1.0"
 
 // upstream are the modules whose code takes decisions in a run; their exact versions go into every journal.
 var upstream = []string{"k8s.io/kubernetes", "k8s.io/client-go", "k8s.io/api", "sigs.k8s.io/kwok",
-	"sigs.k8s.io/controller-runtime", "sigs.k8s.io/karpenter"}
+	"sigs.k8s.io/controller-runtime", "sigs.k8s.io/karpenter", "sigs.k8s.io/lws", "github.com/kedacore/keda/v2",
+	"github.com/expr-lang/expr", "github.com/robfig/cron/v3", "github.com/prometheus/prometheus"}
 
 // Versions returns the version of Orrery and of the upstream modules linked into this program.
 func Versions() map[string]string {
