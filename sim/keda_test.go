@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,23 @@ func TestKEDA(t *testing.T) {
 	if got, want := strings.Join(conditions, ", "), "Ready True, Active Unknown, Fallback False, Paused False, Active False, "+
 		"HPAActive True, Active True, HPAActive True, Active False, HPAActive True"; got != want {
 		t.Errorf("conditions: %s, want %s", got, want)
+	}
+}
+
+// TestUnsaidReason: an autoscaler that goes back to what it wanted a while ago gives no reason itself.
+func TestUnsaidReason(t *testing.T) {
+	text := deployed + scaledByClock + `      - type: cron
+        metadata: {timezone: UTC, start: 6 * * * *, end: 8 * * * *, desiredReplicas: "1"}
+`
+	var got []string
+	for _, r := range play(t, text).records {
+		if b, ok := r.Body.(journal.Scale); ok {
+			got = append(got, fmt.Sprintf("%d->%d %s", b.From, b.To, b.Reason))
+		}
+	}
+	const want = "1->3 recent recommendations were higher than current one, applying the highest recent recommendation"
+	if !slices.Contains(got, want) || slices.ContainsFunc(got, func(s string) bool { return strings.HasSuffix(s, " ") }) {
+		t.Errorf("%q, want %s", got, want)
 	}
 }
 

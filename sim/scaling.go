@@ -84,11 +84,29 @@ func (c *cluster) autoscalerCommitted(old, now *autoscalingv2.HorizontalPodAutos
 	}
 }
 
+// unsaid is the reason of a change for which nobody gave one. The autoscalers' controller gives none when its metrics
+// want the replicas that there are, but what they wanted within a stabilization window does not; its condition, whose
+// words these are, is overwritten by the change (podautoscaler/horizontal.go of kubernetes v1.37.2, reconcileAutoscaler
+// and stabilizeRecommendationWithBehaviors).
+func unsaid(r journal.Scale) string {
+	switch {
+	case r.By == "":
+		return "written by a client of the API"
+	case !strings.HasPrefix(r.By, "HorizontalPodAutoscaler/"):
+		return ""
+	case r.To > r.From:
+		return "recent recommendations were higher than current one, applying the highest recent recommendation"
+	}
+	return "recent recommendations were lower than current one, applying the lowest recent recommendation"
+}
+
 // scaled records the changes of replicas of the event that has just ended, with their causes.
 func (c *cluster) scaled() {
 	for _, r := range c.scaling.changes {
 		why := c.scaling.causes[r.Object]
-		r.By, r.Reason = why.by, why.reason
+		if r.By, r.Reason = why.by, why.reason; r.Reason == "" {
+			r.Reason = unsaid(r)
+		}
 		c.record(r)
 	}
 	c.scaling.changes = c.scaling.changes[:0]
