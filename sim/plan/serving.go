@@ -73,6 +73,12 @@ const (
 	EvictNone      = "none"      // a request is admitted only when its whole output will fit (guaranteed no evict)
 )
 
+// Policies of an engine's queue.
+const (
+	PolicyFCFS = "fcfs" // first come, first served
+	PolicyLPM  = "lpm"  // longest prefix match: what the prefix cache has most of goes first
+)
+
 // Engine is how a replica's server schedules requests. All fields are resolved; presets fill them in.
 type Engine struct {
 	Preset string
@@ -94,7 +100,9 @@ type Engine struct {
 	// which nobody decodes.
 	ChunkedPrefill bool
 	Evict          string // EvictRecompute or EvictNone
-	MaxModelTokens int    // prompt and output of one request together; longer ones are refused
+	// Policy is the order in which those that wait are let in: PolicyFCFS, which "" is too, or with EngineSGLang PolicyLPM.
+	Policy         string
+	MaxModelTokens int // prompt and output of one request together; longer ones are refused
 	Speculative    *Speculative
 	Batch          *BatchModel // with EngineBatch
 }

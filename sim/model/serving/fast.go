@@ -38,13 +38,20 @@ type Fast struct {
 	chunks           []piecework
 	aborted          []*seq // that still run, in the order of admission
 	order            uint64
-	promised         int  // blocks that running sequences may still need; kept when they must get them
-	blocked          bool // the first that waits found no room, and will not before something changes
-	pinning          bool // it would keep pieces that are free now; without them it may fit
-	blockedAt        int64
+	promised         int   // blocks that running sequences may still need; kept when they must get them
+	blocked          bool  // the first that waits found no room, and will not before something changes
+	pinning          bool  // it would keep pieces that are free now; without them it may fit
+	refused          *seq  // who found none
+	full             bool  // Reference's look.full
+	stale            int   // Reference's look.stale
+	long             int   // those that decode with more to go than SGLang expects
+	peaks            int   // of those that run
+	short            bool  // TGI: too few can be let in together, and others that come change nothing
 	ratio, ratioAt   int64 // SGLang's, and decoded when it was that
 	prefilled        int64
 	interrupt        bool
+	keys             []rank // memory for order
+	seen             map[uint64]bool
 	bin              []*seq
 }
 
@@ -70,6 +77,7 @@ type seq struct {
 	resident   bool
 	received   bool
 	aborted    bool
+	long       bool // counted in Fast.long
 }
 
 type piecework struct {
@@ -98,7 +106,7 @@ func newFast(s *Spec, step stepper, kvTokens int64) (*Fast, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fast{core: *c, ratio: ratioFirst}
+	f := &Fast{core: *c, ratio: ratioFirst, seen: map[uint64]bool{}}
 	f.classes = make([]int32, f.block*f.parts)
 	f.some = make([]uint64, (len(f.classes)+63)/64)
 	return f, nil
@@ -161,8 +169,8 @@ func (f *Fast) Abort(at units.Time, q *Sequence) {
 		f.cut(at)
 		return
 	}
-	if f.waiting.head == s {
-		f.blocked = false
+	if f.refused == s || f.short || f.preset == plan.EngineTGI {
+		f.blocked, f.short = false, false
 		f.cut(at)
 	}
 	f.waiting.remove(s)

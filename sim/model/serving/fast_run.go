@@ -40,11 +40,15 @@ func (f *Fast) cut(at units.Time) {
 
 // arrived ends the run where a sequence that has just come may be let in.
 func (f *Fast) arrived(at units.Time) {
-	if f.phase != working || f.iterations == 1 || f.blocked || f.running.n >= f.sequences {
+	blocked := f.blocked
+	if f.preset == plan.EngineSGLang {
+		blocked = f.full
+	}
+	if f.phase != working || f.iterations == 1 || blocked || f.running.n >= f.sequences {
 		return
 	}
 	k := f.within(f.clock.least(at))
-	if f.preset == plan.EngineTGI && f.waiting.n < f.running.n*servedTenths/10 {
+	if f.preset == plan.EngineTGI && (f.short || f.waiting.n < f.running.n*servedTenths/10) {
 		k = max(k, waitingTokens-1-(f.decoded-f.prefilled))
 	}
 	f.iterations = min(f.iterations, k)

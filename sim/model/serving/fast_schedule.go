@@ -15,6 +15,7 @@ func (f *Fast) complete(at units.Time, tell Events) {
 		s := f.ends[0]
 		out := f.output(s.q)
 		f.meter.parts += int64(out-s.from)*f.parts - (s.last-s.entered)*f.gain
+		f.stale++
 		if !s.aborted {
 			s.q.Generated = out
 		}
@@ -29,7 +30,11 @@ func (f *Fast) complete(at units.Time, tell Events) {
 func (f *Fast) computed(s *seq, tokens int, at units.Time, tell Events) {
 	q := s.q
 	f.meter.load.Prefilled += int64(tokens)
-	if s.done += tokens; s.done < s.target {
+	s.done += tokens
+	if f.naming == namedChunk || f.naming == namedPrompt && s.done >= s.target {
+		f.name(s, s.done)
+	}
+	if s.done < s.target {
 		return
 	}
 	if f.partial == s {
@@ -45,6 +50,7 @@ func (f *Fast) computed(s *seq, tokens int, at units.Time, tell Events) {
 		}
 	}
 	if from >= f.output(q) {
+		f.full = false
 		f.leave(s, at, tell)
 	}
 }
@@ -57,6 +63,9 @@ func (f *Fast) decode(s *seq, from int) {
 	f.batch++
 	f.context += s.offset - int64(f.proposed)*f.parts
 	f.left += int64(f.output(s.q)-from)*f.parts + s.entered*f.gain
+	if s.long = f.output(s.q)-from > clipOutput; s.long {
+		f.long++
+	}
 	f.classify(s.offset, 1)
 	f.ends.push(s)
 }
@@ -68,6 +77,9 @@ func (f *Fast) undecode(s *seq) {
 	f.batch--
 	f.context -= s.offset - int64(f.proposed)*f.parts
 	f.left -= int64(f.output(s.q)-s.from)*f.parts + s.entered*f.gain
+	if s.long {
+		f.long--
+	}
 	f.classify(s.offset, -1)
 	f.ends.remove(s)
 }
@@ -91,6 +103,9 @@ func (f *Fast) leave(s *seq, at units.Time, tell Events) {
 func (f *Fast) remove(s *seq) {
 	if s.decoding {
 		f.undecode(s)
+		if f.naming == namedEnd {
+			f.name(s, s.target)
+		}
 	}
 	if f.partial == s {
 		f.partial = nil
@@ -98,7 +113,8 @@ func (f *Fast) remove(s *seq) {
 	f.running.remove(s)
 	f.meter.running--
 	s.resident = false
-	f.blocked = false
+	f.blocked, f.short = false, false
+	f.peaks -= s.peak
 	f.promised -= s.peak - s.blocks
 	f.cache.give(s.blocks - s.shared)
 	for i := len(s.held) - 1; i >= 0; i-- {
@@ -112,6 +128,11 @@ func (f *Fast) remove(s *seq) {
 func (f *Fast) form() {
 	for i, s := range f.aborted {
 		if s.resident {
+			if s.decoding {
+				f.stale++
+			} else {
+				f.full = false
+			}
 			f.remove(s)
 		}
 		f.forget(s)
@@ -226,11 +247,24 @@ func (f *Fast) chunk(s *seq, tokens int) {
 	if s.done+tokens < s.target {
 		f.partial = s
 	}
+	if f.naming == namedAhead {
+		f.name(s, s.done+tokens)
+	}
+}
+
+// name is Reference.name.
+func (f *Fast) name(s *seq, tokens int) {
 	q := s.q
-	for n := f.pieces(q); s.named < n && (s.named+1)*q.PrefixTokens <= s.done+tokens; s.named++ {
+	for n := f.pieces(q); s.named < n && (s.named+1)*q.PrefixTokens <= tokens; s.named++ {
 		s.name = chain(s.name, q.Prefix[s.named])
 		width := f.upTo(q, s.named+1) - f.upTo(q, s.named)
-		if x := f.cache.name(s.name, width); x != nil {
+		x := f.cache.name(s.name, width)
+		if x == nil && f.naming == namedChunk {
+			x = f.cache.find(s.name)
+			f.cache.hold(x)
+			f.cache.give(width)
+		}
+		if x != nil {
 			s.held = append(s.held, x)
 			s.shared += width
 		}
@@ -260,6 +294,10 @@ func (f *Fast) preempt(s *seq, front bool) {
 
 // admit is Reference.admit.
 func (f *Fast) admit(budget int) {
+	if f.preset == plan.EngineTRTLLM && f.prefixes {
+		f.admitPassing(budget)
+		return
+	}
 	for f.waiting.n > 0 && budget > 0 && f.running.n < f.sequences {
 		tokens, ok := f.enter(f.waiting.head, budget)
 		if !ok {
@@ -267,6 +305,48 @@ func (f *Fast) admit(budget int) {
 		}
 		budget -= tokens
 	}
+}
+
+// admitPassing is Reference.admit for TensorRT-LLM with prefix caching, which passes some over. Whoever is waits for a
+// prompt that is in this iteration, so that there is no run meanwhile.
+func (f *Fast) admitPassing(budget int) {
+	clear(f.seen)
+	if s := f.partial; s != nil {
+		if next, ok := f.missing(s); ok {
+			f.seen[next] = true
+		}
+	}
+	passed := false
+	for s := f.waiting.head; s != nil && budget > 0 && f.running.n < f.sequences; {
+		after := s.next
+		next, ok := f.missing(s)
+		if ok && f.seen[next] {
+			passed, s = true, after
+			continue
+		}
+		if ok {
+			f.seen[next] = true
+		}
+		tokens, ok := f.enter(s, budget)
+		if !ok {
+			break
+		}
+		budget, s = budget-tokens, after
+	}
+	if passed {
+		f.blocked = false
+	}
+}
+
+// missing is Reference.missing.
+func (f *Fast) missing(s *seq) (uint64, bool) {
+	at := uint64(0)
+	for i := range f.pieces(s.q) {
+		if at = chain(at, s.q.Prefix[i]); f.cache.find(at) == nil {
+			return at, true
+		}
+	}
+	return 0, false
 }
 
 // enter is Reference.enter.
@@ -277,17 +357,23 @@ func (f *Fast) enter(s *seq, budget int) (int, bool) {
 	q := s.q
 	found, name, cached, unused := f.hits(f.cache, q, s.target)
 	left := s.target - cached*int(f.block)
-	tokens := min(left, budget)
+	tokens, charge := min(left, budget), min(left, budget)
+	if f.preset == plan.EngineTGI {
+		left, tokens, charge = s.target, left, s.target
+	}
 	if !f.chunked && left > budget {
 		if f.mixed && f.batch > 0 || len(f.chunks) > 0 {
-			f.blocked, f.pinning = len(f.chunks) == 0, unused > 0
+			f.blocked, f.refused, f.pinning = len(f.chunks) == 0, s, unused > 0
 			return 0, false
 		}
-		tokens = left
+		tokens = s.target - cached*int(f.block)
 	}
 	want := f.prompted(cached*int(f.block)+tokens, s.target)
-	if want-cached+unused > f.cache.free || !f.fits(s, cached, unused) {
-		f.blocked, f.blockedAt, f.pinning = true, f.decoded, unused > 0
+	if max(want, f.least(s.target))-cached+unused > f.cache.free || !f.fits(s, cached, unused) {
+		f.blocked, f.refused, f.full, f.pinning = true, s, true, unused > 0
+		return 0, false
+	}
+	if tokens == 0 {
 		return 0, false
 	}
 	f.join(s)
@@ -310,7 +396,7 @@ func (f *Fast) enter(s *seq, budget int) (int, bool) {
 	f.promised += s.peak - s.blocks
 	f.grow(s, want)
 	f.chunk(s, tokens)
-	return tokens, true
+	return charge, true
 }
 
 // enterReceived is Reference.enterReceived.
@@ -321,11 +407,11 @@ func (f *Fast) enterReceived(s *seq, budget int) (int, bool) {
 	if f.mixed {
 		want, tokens = f.logical(f.entering(target)), 1+f.proposed
 	}
-	if tokens > budget { // prompts have it; there is more when they are done
+	if tokens > budget || budget <= 0 { // prompts have it; there is more when they are done
 		return 0, false
 	}
 	if want > f.cache.free || !f.fits(s, 0, 0) {
-		f.blocked, f.blockedAt, f.pinning = true, f.decoded, false
+		f.blocked, f.refused, f.full, f.pinning = true, s, true, false
 		return 0, false
 	}
 	f.join(s)
@@ -336,13 +422,15 @@ func (f *Fast) enterReceived(s *seq, budget int) (int, bool) {
 	return tokens, true
 }
 
-// join puts the first that waits among those that run.
+// join puts one that waits among those that run.
 func (f *Fast) join(s *seq) {
 	f.waiting.remove(s)
 	f.running.pushBack(s)
 	s.resident = true
 	f.order++
 	s.order = f.order
+	f.peaks += s.peak
+	f.short = false
 	f.meter.waiting--
 	f.meter.running++
 	if s.q.Begun == Never {
@@ -353,18 +441,30 @@ func (f *Fast) join(s *seq) {
 // fits is Reference.fits.
 func (f *Fast) fits(s *seq, cached, unused int) bool {
 	if f.whole {
-		return s.peak-cached+unused <= f.cache.free-f.promised
+		return f.fitsWhole(s.peak, cached, unused, f.cache.free, f.promised, f.peaks)
 	}
 	if f.preset != plan.EngineSGLang || f.running.n == 0 {
 		return true
 	}
 	var other int64
 	for _, c := range f.chunks {
-		x := c.s
-		other += int64(f.output(x.q)-x.q.Generated) + int64(f.prompted(x.target, x.target)-x.blocks)*f.block
+		other += f.reserved(c.s.q, c.s.done+c.tokens < c.s.target)
 	}
-	decoding := f.left - int64(f.batch)*f.decoded*f.gain
-	all := int64(f.prompted(s.target, s.target)-cached+unused) * f.block
-	all += int64(f.output(s.q) - s.q.Generated)
-	return all <= int64(f.cache.free)*f.block-other-decoding*f.ratioNow()/(f.parts*1_000_000)
+	need := int64(s.target) - int64(cached)*f.block + f.reserved(s.q, false)
+	return need < int64(f.cache.free-unused)*f.block-other-f.expected()*f.ratioNow()/(f.parts*1_000_000)
+}
+
+// expected is the parts of tokens that SGLang expects those that decode to generate.
+func (f *Fast) expected() int64 {
+	if f.long == 0 {
+		return f.left - int64(f.batch)*f.decoded*f.gain
+	}
+	var sum int64
+	for s := f.running.head; s != nil; s = s.next {
+		if s.decoding {
+			left := int64(f.output(s.q)-s.from)*f.parts - (f.decoded-s.entered)*f.gain
+			sum += min(left, clipOutput*f.parts)
+		}
+	}
+	return sum
 }

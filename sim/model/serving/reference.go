@@ -47,9 +47,9 @@ type chunk struct {
 // look is what a scheduler remembers about its queue.
 type look struct {
 	ratio     int64 // SGLang's, millionths
-	blocked   bool  // SGLang: its first request found no room
+	full      bool  // SGLang: somebody found no room, so that the queue is not looked at
+	stale     int   // SGLang: sequences that have ended since the last step of decoding was formed
 	decoded   int64 // iterations with decoding, so far
-	blockedAt int64
 	prefilled int64 // TGI: decoded when the last prompts were computed
 	interrupt bool  // TGI: the last iteration computed prompts
 }
@@ -108,9 +108,6 @@ func (r *Reference) Abort(at units.Time, q *Sequence) {
 		own := *q // the owner may use it again before the iteration ends
 		m.q, m.aborted = &own, true
 		return
-	}
-	if r.waiting[0] == m {
-		r.look.blocked = false
 	}
 	r.waiting = without(r.waiting, m)
 	r.meter.waiting--
@@ -221,6 +218,7 @@ func (r *Reference) complete(at units.Time, tell Events) {
 		}
 		if n := r.rules.steps(m.from, out); m.steps == n {
 			r.meter.parts += int64(out-m.from)*r.parts - n*r.gain
+			r.look.stale++
 			r.leave(m, at, tell)
 		}
 	}
@@ -236,7 +234,11 @@ func (r *Reference) complete(at units.Time, tell Events) {
 func (r *Reference) computed(m *member, tokens int, at units.Time, tell Events) {
 	q := m.q
 	r.meter.load.Prefilled += int64(tokens)
-	if m.done += tokens; m.done < m.target {
+	m.done += tokens
+	if r.naming == namedChunk || r.naming == namedPrompt && m.done >= m.target {
+		r.name(m, m.done)
+	}
+	if m.done < m.target {
 		return
 	}
 	r.meter.parts += r.parts
@@ -248,6 +250,7 @@ func (r *Reference) computed(m *member, tokens int, at units.Time, tell Events) 
 		}
 	}
 	if m.from >= r.output(q) {
+		r.look.full = false
 		r.leave(m, at, tell)
 	}
 }
@@ -265,10 +268,12 @@ func (r *Reference) leave(m *member, at units.Time, tell Events) {
 // remove takes a sequence out of those that run. Its own blocks are free before the pieces it shares, and these from
 // the last to the first, so that the beginning of a prompt is kept longest.
 func (r *Reference) remove(m *member) {
+	if r.naming == namedEnd && m.decoding {
+		r.name(m, m.target)
+	}
 	r.running = without(r.running, m)
 	r.meter.running--
 	m.resident = false
-	r.look.blocked = false
 	r.cache.give(m.blocks - m.shared)
 	for i := len(m.held) - 1; i >= 0; i-- {
 		r.cache.letGo(m.held[i])

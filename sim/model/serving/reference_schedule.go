@@ -6,6 +6,11 @@ import "orrery/sim/plan"
 func (r *Reference) form() {
 	for i := 0; i < len(r.running); {
 		if m := r.running[i]; m.aborted {
+			if m.decoding {
+				r.look.stale++
+			} else {
+				r.look.full = false
+			}
 			r.remove(m)
 		} else {
 			i++
@@ -82,18 +87,31 @@ func (r *Reference) grow(m *member, want int) {
 	}
 }
 
-// chunk puts a piece of a prompt into the iteration, and names the pieces that it completes.
+// chunk puts a piece of a prompt into the iteration.
 func (r *Reference) chunk(m *member, tokens int) {
 	r.chunks = append(r.chunks, chunk{m, tokens})
+	if r.naming == namedAhead {
+		r.name(m, m.done+tokens)
+	}
+}
+
+// name lets others find the pieces that are complete in the first tokens of a prompt. Where a piece is there already
+// SGLang gives its own copy up.
+func (r *Reference) name(m *member, tokens int) {
 	q := m.q
-	for n := r.pieces(q); m.named < n && (m.named+1)*q.PrefixTokens <= m.done+tokens; m.named++ {
+	for n := r.pieces(q); m.named < n && (m.named+1)*q.PrefixTokens <= tokens; m.named++ {
 		m.name = chain(m.name, q.Prefix[m.named])
 		width := r.upTo(q, m.named+1) - r.upTo(q, m.named)
-		if x := r.cache.name(m.name, width); x != nil {
+		x := r.cache.name(m.name, width)
+		if x == nil && r.naming == namedChunk {
+			x = r.cache.find(m.name)
+			r.cache.hold(x)
+			r.cache.give(width)
+		}
+		if x != nil {
 			m.held = append(m.held, x)
 			m.shared += width
 		}
-		r.look.blocked = false // whoever waits may find it
 	}
 }
 
@@ -119,14 +137,49 @@ func (r *Reference) preempt(m *member, front bool) {
 
 // admit lets sequences that wait in, in their order, until one finds no room.
 func (r *Reference) admit(budget int) {
-	for len(r.waiting) > 0 && budget > 0 && len(r.running) < r.sequences {
-		m := r.waiting[0]
+	expected := r.underway()
+	for i := 0; i < len(r.waiting) && budget > 0 && len(r.running) < r.sequences; {
+		m := r.waiting[i]
+		if expected != nil {
+			if next, ok := r.missing(m); ok && expected[next] {
+				i++ // another one computes what it needs
+				continue
+			} else if ok {
+				expected[next] = true
+			}
+		}
 		tokens, ok := r.enter(m, budget)
 		if !ok {
 			return
 		}
 		budget -= tokens
 	}
+}
+
+// underway is TensorRT-LLM's reason to pass a request over (capacityScheduler.cpp, beneficialToSkip): the first pieces
+// that prompts lack which are being computed. nil = nobody is passed over.
+func (r *Reference) underway() map[uint64]bool {
+	if r.preset != plan.EngineTRTLLM || !r.prefixes {
+		return nil
+	}
+	out := map[uint64]bool{}
+	for _, m := range r.running {
+		if next, ok := r.missing(m); ok && !m.decoding {
+			out[next] = true
+		}
+	}
+	return out
+}
+
+// missing is the first piece of a prompt that the prefix cache lacks.
+func (r *Reference) missing(m *member) (uint64, bool) {
+	at := uint64(0)
+	for i := range r.pieces(m.q) {
+		if at = chain(at, m.q.Prefix[i]); r.cache.find(at) == nil {
+			return at, true
+		}
+	}
+	return 0, false
 }
 
 // enter lets a sequence in when there is room. It returns the tokens that it takes of the iteration.
@@ -136,17 +189,23 @@ func (r *Reference) enter(m *member, budget int) (int, bool) {
 	}
 	found, name, cached, unused := r.hits(r.cache, m.q, m.target)
 	left := m.target - cached*int(r.block)
-	tokens := min(left, budget)
+	tokens, charge := min(left, budget), min(left, budget)
+	if r.preset == plan.EngineTGI { // queue.rs, next_batch: what is cached counts, too
+		left, tokens, charge = m.target, left, m.target
+	}
 	if !r.chunked && left > budget {
 		if len(r.decodes) > 0 || len(r.chunks) > 0 {
 			return 0, false
 		}
-		tokens = left // a prompt that is longer than an iteration may be has one of its own
+		tokens = m.target - cached*int(r.block) // a prompt that is longer than an iteration may be has one of its own
 	}
 	first := cached*int(r.block) + tokens
 	want := r.prompted(first, m.target)
-	if want-cached+unused > r.cache.free || !r.fits(m, cached, unused) {
-		r.look.blocked, r.look.blockedAt = true, r.look.decoded
+	if max(want, r.least(m.target))-cached+unused > r.cache.free || !r.fits(m, cached, unused) {
+		r.look.full = true
+		return 0, false
+	}
+	if tokens == 0 {
 		return 0, false
 	}
 	r.join(m)
@@ -168,7 +227,7 @@ func (r *Reference) enter(m *member, budget int) (int, bool) {
 	m.blocks, m.shared, m.done = cached, cached, cached*int(r.block)
 	r.grow(m, want)
 	r.chunk(m, tokens)
-	return tokens, true
+	return charge, true
 }
 
 // enterReceived lets a sequence in whose prompt was computed elsewhere.
@@ -178,11 +237,11 @@ func (r *Reference) enterReceived(m *member, budget int) (int, bool) {
 	if r.mixed {
 		want, tokens = r.logical(r.entering(target)), 1+r.proposed
 	}
-	if tokens > budget { // prompts have it; there is more when they are done
+	if tokens > budget || budget <= 0 { // prompts have it; there is more when they are done
 		return 0, false
 	}
 	if want > r.cache.free || !r.fits(m, 0, 0) {
-		r.look.blocked, r.look.blockedAt = true, r.look.decoded
+		r.look.full = true
 		return 0, false
 	}
 	r.join(m)
@@ -194,9 +253,9 @@ func (r *Reference) enterReceived(m *member, budget int) (int, bool) {
 	return tokens, true
 }
 
-// join puts the first that waits among those that run.
+// join puts one that waits among those that run.
 func (r *Reference) join(m *member) {
-	r.waiting = r.waiting[1:]
+	r.waiting = without(r.waiting, m)
 	r.running = append(r.running, m)
 	m.resident = true
 	r.meter.waiting--
@@ -208,27 +267,27 @@ func (r *Reference) join(m *member) {
 
 // fits says whether there will be room for what a sequence may still need, as the engine reckons it.
 func (r *Reference) fits(m *member, cached, unused int) bool {
-	if r.whole {
-		promised := 0
+	switch {
+	case r.whole:
+		promised, peaks := 0, 0
 		for _, x := range r.running {
 			promised += x.peak - x.blocks
+			peaks += x.peak
 		}
-		return m.peak-cached+unused <= r.cache.free-promised
-	}
-	if r.preset != plan.EngineSGLang || len(r.running) == 0 {
+		return r.fitsWhole(m.peak, cached, unused, r.cache.free, promised, peaks)
+	case r.preset != plan.EngineSGLang || len(r.running) == 0:
 		return true
 	}
-	// srt/managers/schedule_policy.py, PrefillAdder.
-	var decoding, other int64
+	var decoding, other int64 // in parts, in tokens
 	for _, x := range r.running {
-		left := int64(r.output(x.q) - x.q.Generated)
 		if x.decoding {
-			decoding += int64(r.output(x.q)-x.from)*r.parts - x.steps*r.gain
-		} else {
-			other += left + int64(r.prompted(x.target, x.target)-x.blocks)*r.block
+			left := int64(r.output(x.q)-x.from)*r.parts - x.steps*r.gain
+			decoding += min(left, clipOutput*r.parts)
 		}
 	}
-	all := int64(r.prompted(m.target, m.target)-cached+unused) * r.block
-	all += int64(r.output(m.q) - m.q.Generated)
-	return all <= int64(r.cache.free)*r.block-other-decoding*r.look.ratio/(r.parts*1_000_000)
+	for _, c := range r.chunks {
+		other += r.reserved(c.m.q, c.m.done+c.tokens < c.m.target)
+	}
+	need := int64(m.target) - int64(cached)*r.block + r.reserved(m.q, false)
+	return need < int64(r.cache.free-unused)*r.block-other-decoding*r.look.ratio/(r.parts*1_000_000)
 }

@@ -15,9 +15,10 @@ const (
 	ratioFirst, ratioLeast = 700_000, 98_000
 	ratioFall              = (ratioFirst - ratioLeast) / 600
 	retractSteps           = 20
-	// A queue of SGLang's whose first request found no room is looked at again after so many decode steps, or when a
-	// sequence has ended. The server looks every step; the difference is a few iterations of waiting.
-	ratioLook = 16
+	// SGLang, managers/schedule_policy.py of the same commit: output beyond so many tokens is not expected
+	// (CLIP_MAX_NEW_TOKENS); a queue of more requests than that is not put in order; and what the prefix cache has so many
+	// tokens of at most, but another that waits shares so many with, comes last (IN_BATCH_PREFIX_CACHING_*_THRESHOLD).
+	clipOutput, orderedQueue, sharedTokens = 4096, 128, 32
 	// TGI (huggingface/text-generation-inference, commit 120d577, launcher/src/main.rs): waiting_served_ratio in tenths,
 	// and max_waiting_tokens.
 	servedTenths, waitingTokens = 3, 20
@@ -30,7 +31,9 @@ type rules struct {
 	mixed     bool // prompts and decoding share iterations; otherwise prompts go first and alone
 	chunked   bool
 	whole     bool // a request is admitted only when all of its output will fit
-	budget    int  // tokens of an iteration
+	ordered   bool // the queue is put in order by what the prefix cache has of each prompt
+	naming    naming
+	budget    int // tokens of an iteration
 	sequences int
 	block     int64 // tokens
 	blocks    int   // of the cache
@@ -38,6 +41,16 @@ type rules struct {
 	longest   int // prompt and output of a request
 	role      string
 }
+
+// naming is from when on others find the pieces of a prompt in the prefix cache.
+type naming int
+
+const (
+	namedAhead  naming = iota // vLLM (v1/core/kv_cache_manager.py, allocate_slots): when their iteration is formed
+	namedChunk                // SGLang (mem_cache/radix_cache.py, cache_unfinished_req): when it has ended
+	namedPrompt               // TensorRT-LLM (batch_manager, storeContextBlocks): when the whole prompt has been computed
+	namedEnd                  // TGI (backends/v3/src/radix.rs, RadixAllocator::free): when the sequence is gone
+)
 
 func rulesOf(s *Spec, kvTokens int64) (*rules, error) {
 	e := &s.Engine
@@ -48,10 +61,11 @@ func rulesOf(s *Spec, kvTokens int64) (*rules, error) {
 	case plan.EngineVLLM:
 		r.mixed = r.chunked
 	case plan.EngineTRTLLM:
-		r.mixed = true
+		r.mixed, r.naming = true, namedPrompt
 	case plan.EngineSGLang:
+		r.naming, r.ordered = namedChunk, e.Policy == plan.PolicyLPM && e.PrefixCaching
 	case plan.EngineTGI:
-		r.chunked, r.whole = false, true
+		r.chunked, r.whole, r.naming = false, true, namedEnd
 	default:
 		return nil, fmt.Errorf("preset %q has no scheduler of language models; there are %s, %s, %s and %s", e.Preset,
 			plan.EngineVLLM, plan.EngineSGLang, plan.EngineTRTLLM, plan.EngineTGI)
@@ -69,6 +83,10 @@ func rulesOf(s *Spec, kvTokens int64) (*rules, error) {
 		return nil, fmt.Errorf("%d tokens an iteration are too few for %d sequences with %d proposed tokens each: take at "+
 			"least %d tokens, or at most %d sequences", r.budget, r.sequences, r.proposed, max(least, 1),
 			max(r.budget/(1+r.proposed), 1))
+	}
+	if e.Policy != "" && e.Policy != plan.PolicyFCFS && (e.Policy != plan.PolicyLPM || e.Preset != plan.EngineSGLang) {
+		return nil, fmt.Errorf("policy %q of %s: it is %s, or with %s %s", e.Policy, e.Preset, plan.PolicyFCFS,
+			plan.EngineSGLang, plan.PolicyLPM)
 	}
 	if e.Evict != plan.EvictNone && e.Evict != plan.EvictRecompute {
 		return nil, fmt.Errorf("evict %q: it is %s or %s", e.Evict, plan.EvictRecompute, plan.EvictNone)
@@ -130,6 +148,37 @@ func (r *rules) peak(q *Sequence) int {
 		p = max(p, r.logical(int64(q.Input+r.output(q)+r.proposed)*r.parts))
 	}
 	return p
+}
+
+// least is the blocks that must be free before a prompt of so many tokens is let in, beside those of its first piece.
+// vLLM (commit 003df29, v1/core/kv_cache_manager.py, full_sequence_must_fit) asks for the whole prompt's.
+func (r *rules) least(target int) int {
+	if r.preset != plan.EngineVLLM {
+		return 0
+	}
+	return r.logical(int64(target) * r.parts)
+}
+
+// fitsWhole says whether there will be room for the whole output of a sequence with this peak: of the peaks of those
+// that run, so many blocks are promised. TensorRT-LLM (batch_manager/kvCacheManager.cpp, getRemainingBlocksToCompletion)
+// does not count on what it finds in the prefix cache, and TGI (queue.rs, next_batch) counts shared blocks for everyone.
+func (r *rules) fitsWhole(peak, cached, unused, free, promised, peaks int) bool {
+	switch r.preset {
+	case plan.EngineTRTLLM:
+		return peak <= free-promised
+	case plan.EngineTGI:
+		return peak <= r.blocks-peaks
+	}
+	return peak-cached+unused <= free-promised
+}
+
+// reserved is the tokens that SGLang (srt/managers/schedule_policy.py, PrefillAdder) sets aside for a request that it
+// lets in, beside its prompt: a page, and its output unless only a piece of the prompt is computed.
+func (r *rules) reserved(q *Sequence, piece bool) int64 {
+	if piece {
+		return r.block
+	}
+	return r.block + int64(min(r.output(q)-q.Generated, clipOutput))
 }
 
 // refuses says why a sequence cannot be served, "" = it can.

@@ -48,6 +48,11 @@ var (
 	noEvict    = engineChange(func(e *plan.Engine) { e.Evict = plan.EvictNone })
 	unchunked  = engineChange(func(e *plan.Engine) { e.ChunkedPrefill = false })
 	caching    = engineChange(func(e *plan.Engine) { e.PrefixCaching, e.BlockTokens = true, 16 })
+	lpm        = engineChange(func(e *plan.Engine) { caching(e); e.Policy = plan.PolicyLPM })
+	single     = engineChange(func(e *plan.Engine) { e.MaxSequences = 2 })
+	shortened  = engineChange(func(e *plan.Engine) { e.BlockTokens, e.MaxBatchedTokens = 16, 60 })
+	many16     = engineChange(func(e *plan.Engine) { e.BlockTokens, e.MaxSequences = 1, 16 })
+	tokenwise  = engineChange(func(e *plan.Engine) { e.BlockTokens = 1 })
 	speculates = engineChange(func(e *plan.Engine) {
 		e.Speculative = &plan.Speculative{Tokens: 1, Acceptance: 0.5} // 1.5 tokens a step
 	})
@@ -110,6 +115,19 @@ var workedCases = []worked{
 			{input: 8, output: 30, first: 1, ended: 31},
 			{at: 2.5, input: 8, output: 1, begun: 20, first: 21, ended: 21},
 		}, load: Load{Prefilled: 64, Generated: 211, Iterations: 31}},
+	{name: "tgi: a prompt can be found again when its request has ended", engine: caching.of(plan.EngineTGI), tokens: 1600,
+		seqs: []workedSeq{
+			{input: 40, output: 3, prefix: []uint64{1, 2, 3}, first: 1, ended: 4},
+			{at: 1.5, input: 40, output: 1, prefix: []uint64{1, 2, 3}, begun: 2, first: 3, ended: 3},
+			{at: 5, input: 40, output: 1, prefix: []uint64{1, 2, 3}, begun: 5, first: 6, ended: 6, cached: 32},
+		}, load: Load{Prefilled: 40 + 40 + 8, Generated: 5, Iterations: 5, PrefixHits: 32, PrefixQueries: 120}},
+	// 10 run, so that 3 have to come together; of the 3 that wait 2 have room. They come 20 steps after the last prompts.
+	{name: "tgi: too few that would have room wait on", engine: many16.of(plan.EngineTGI), tokens: 10*31 + 2*10 + 5,
+		seqs: append(repeated(10, workedSeq{input: 2, output: 30, first: 1, ended: 31}),
+			workedSeq{at: 2.5, input: 2, output: 9, begun: 20, first: 21, ended: 29},
+			workedSeq{at: 2.5, input: 2, output: 9, begun: 20, first: 21, ended: 29},
+			workedSeq{at: 2.5, input: 2, output: 9, begun: 31, first: 32, ended: 40}),
+		load: Load{Prefilled: 26, Generated: 327, Iterations: 40}},
 	{name: "sglang: prompts at once", engine: small(plan.EngineSGLang), tokens: 1000,
 		seqs: []workedSeq{
 			{input: 8, output: 10, first: 1, ended: 12},
@@ -121,13 +139,48 @@ var workedCases = []worked{
 			{input: 8, output: 10, first: 1, ended: 13},
 			{at: 2.5, input: 250, output: 1, begun: 3, first: 6, ended: 6},
 		}, load: Load{Prefilled: 258, Generated: 11, Iterations: 13}},
-	// 10 blocks. When the second comes the first has 15 tokens to go, of which 0.7 count. In the end they need 11
-	// blocks; the second has generated less.
-	{name: "sglang: retraction of the one with the least output", engine: small(plan.EngineSGLang), tokens: 40,
+	// When the second comes the first has 8 of 40 tokens and 15 to go, of which 0.7 count, so that 22 are free for a prompt
+	// of 4, 16 to generate and one. 16 ms later they have 21 and 19; the second has generated less.
+	{name: "sglang: retraction of the one with the least output", engine: tokenwise.of(plan.EngineSGLang), tokens: 40,
 		seqs: []workedSeq{
 			{input: 4, output: 20, first: 1, ended: 21},
-			{at: 4.5, input: 4, output: 14, begun: 5, first: 6, ended: 22, preempted: 1},
-		}, load: Load{Prefilled: 4 + 4 + 17, Generated: 34, Iterations: 22, Preemptions: 1}},
+			{at: 4.5, input: 4, output: 16, begun: 5, first: 6, ended: 22, preempted: 1},
+		}, load: Load{Prefilled: 4 + 4 + 19, Generated: 36, Iterations: 22, Preemptions: 1}},
+	// Whoever found no room is looked at again when a step of decoding has been formed with fewer.
+	{name: "sglang: a place is free a step later", engine: single.of(plan.EngineSGLang), tokens: 1000,
+		seqs: []workedSeq{
+			{input: 4, output: 3, first: 1, ended: 3}, {input: 4, output: 5, first: 1, ended: 7},
+			{at: 1.5, input: 4, output: 1, begun: 4, first: 5, ended: 5},
+			{at: 1.5, input: 4, output: 1, begun: 5, first: 6, ended: 6}, // its prompt's end frees the place at once
+		}, load: Load{Prefilled: 16, Generated: 10, Iterations: 7}},
+	// The third has its beginning in the cache. The second and the fourth begin alike: the second takes what is left of
+	// the iteration, 92 tokens, and 3 of the next one, where the fourth finds them.
+	{name: "sglang: longest prefix match", engine: lpm.of(plan.EngineSGLang), tokens: 1600,
+		seqs: []workedSeq{
+			{input: 40, output: 1, prefix: []uint64{1, 2}, first: 1, ended: 1},
+			{at: 0.5, input: 95, output: 1, prefix: []uint64{3, 4, 5}, begun: 1, first: 3, ended: 3},
+			{at: 0.5, input: 40, output: 1, prefix: []uint64{1, 2}, begun: 1, first: 2, ended: 2, cached: 32},
+			{at: 0.5, input: 40, output: 1, prefix: []uint64{3, 4}, begun: 2, first: 3, ended: 3, cached: 32},
+		}, load: Load{Prefilled: 40 + 95 + 8 + 8, Generated: 4, Iterations: 3, PrefixHits: 64, PrefixQueries: 215}},
+	{name: "sglang: first come first served", engine: caching.of(plan.EngineSGLang), tokens: 1600,
+		seqs: []workedSeq{
+			{input: 40, output: 1, prefix: []uint64{1, 2}, first: 1, ended: 1},
+			{at: 0.5, input: 40, output: 1, prefix: []uint64{3, 4}, begun: 1, first: 2, ended: 2},
+			{at: 0.5, input: 40, output: 1, prefix: []uint64{3, 4}, begun: 1, first: 2, ended: 2}, // together
+			{at: 0.5, input: 40, output: 1, prefix: []uint64{1, 2}, begun: 1, first: 2, ended: 2, cached: 32},
+		}, load: Load{Prefilled: 40 + 40 + 40 + 8, Generated: 4, Iterations: 2, PrefixHits: 32, PrefixQueries: 160}},
+	{name: "tensorrt-llm: who needs what is being computed waits for it", engine: caching.of(plan.EngineTRTLLM), tokens: 1600,
+		seqs: []workedSeq{
+			{input: 40, output: 1, prefix: []uint64{1, 2}, first: 1, ended: 1},
+			{input: 40, output: 1, prefix: []uint64{1, 2}, begun: 1, first: 2, ended: 2, cached: 32},
+			{input: 40, output: 1, prefix: []uint64{3, 4}, begun: 0, first: 1, ended: 1}, // passes it
+		}, load: Load{Prefilled: 40 + 40 + 8, Generated: 3, Iterations: 2, PrefixHits: 32, PrefixQueries: 120}},
+	// 6 blocks of 16 tokens: the second's first 60 tokens would have room beside the first, all 70 have not.
+	{name: "vllm: a prompt has to have room as a whole", engine: shortened.of(plan.EngineVLLM), tokens: 96,
+		seqs: []workedSeq{
+			{input: 30, output: 2, first: 1, ended: 2},
+			{input: 70, output: 1, begun: 2, first: 4, ended: 4},
+		}, load: Load{Prefilled: 100, Generated: 3, Iterations: 4}},
 	{name: "prefix caching: full pieces, and the last token is computed", engine: caching.of(plan.EngineVLLM), tokens: 1600,
 		seqs: []workedSeq{
 			{input: 40, output: 1, prefix: []uint64{1, 2, 3}, first: 1, ended: 1},
@@ -184,6 +237,13 @@ func TestWorked(t *testing.T) {
 			c.check(t, "fast", quick)
 		})
 	}
+}
+
+func repeated(n int, s workedSeq) (out []workedSeq) {
+	for range n {
+		out = append(out, s)
+	}
+	return out
 }
 
 func millis(ms float64) units.Time { return units.Time(ms*1e6 + 0.5) }

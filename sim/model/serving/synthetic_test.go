@@ -60,7 +60,7 @@ type call struct {
 }
 
 func randomScript(r *rand.Rand) script {
-	preset := oneOf(r, plan.EngineVLLM, plan.EngineVLLM, plan.EngineVLLM, plan.EngineSGLang, plan.EngineTRTLLM, plan.EngineTGI)
+	preset := oneOf(r, plan.EngineVLLM, plan.EngineVLLM, plan.EngineSGLang, plan.EngineSGLang, plan.EngineTRTLLM, plan.EngineTGI)
 	e := plan.Engine{Preset: preset, MaxSequences: oneOf(r, 1, 2, 4, 16, 64, 256), BlockTokens: oneOf(r, 1, 8, 16, 16, 32),
 		PrefixCaching: r.IntN(2) == 0, ChunkedPrefill: r.IntN(4) > 0, Evict: oneOf(r, plan.EvictRecompute, plan.EvictRecompute,
 			plan.EvictNone)}
@@ -69,6 +69,9 @@ func randomScript(r *rand.Rand) script {
 	}
 	e.MaxBatchedTokens = max(oneOf(r, 64, 256, 512, 2048, 8192), e.MaxSequences*7)
 	e.MaxModelTokens = oneOf(r, 0, 0, 1500)
+	if preset == plan.EngineSGLang {
+		e.Policy = oneOf(r, "", plan.PolicyFCFS, plan.PolicyLPM, plan.PolicyLPM)
+	}
 	s := script{spec: Spec{Engine: e, Role: oneOf(r, plan.RoleBoth, plan.RoleBoth, plan.RoleBoth, plan.RolePrefill,
 		plan.RoleDecode)}, step: eightB}
 	if r.IntN(4) == 0 {
@@ -84,6 +87,9 @@ func randomScript(r *rand.Rand) script {
 func (s *script) load(r *rand.Rand) {
 	n := 20 + r.IntN(150)
 	longIn, longOut := oneOf(r, 30, 300, 3000), oneOf(r, 5, 100, 1000)
+	if r.IntN(12) == 0 {
+		longOut = 9000
+	}
 	gap := oneOf(r, 1e6, 20e6, 100e6, 500e6)
 	at := units.Time(0)
 	for i := range n {
