@@ -79,6 +79,9 @@ type Engine struct {
 	// When the KV cache is full. recompute: the latest request gives way and is computed again. none: requests are
 	// admitted only when all their tokens will fit.
 	Evict *string `yaml:"evict,omitempty" enum:"recompute|none"`
+	// Order in which an engine lets in those that wait. fcfs: as they came. lpm (sglang): what the prefix cache has most
+	// of first, while at most 128 wait, and of those that share a beginning it lacks one at a time.
+	SchedulePolicy *string `yaml:"schedulePolicy,omitempty" enum:"fcfs|lpm"`
 	// Speculative decoding. Absent: none.
 	Speculative *Speculative `yaml:"speculative,omitempty"`
 	// With preset batch: the model.

@@ -57,6 +57,10 @@ func (s *Scenario) checkServed(path string, v *Service) {
 	if v.Engine.Batch != nil {
 		p(path+".engine.batch", "%s.engine.batch: only with preset batch; remove one of them", path)
 	}
+	if o := v.Engine.SchedulePolicy; o != nil && *o == plan.PolicyLPM && v.Engine.Preset != plan.EngineSGLang {
+		p(path+".engine.schedulePolicy", "%s.engine.schedulePolicy: lpm is %s's, and the preset is %s; write fcfs, or "+
+			"preset: %s", path, plan.EngineSGLang, v.Engine.Preset, plan.EngineSGLang)
+	}
 	switch {
 	case (v.Model == "") == (v.Shape == nil):
 		p(path, "%s: give exactly one of model and shape", path)

@@ -117,6 +117,7 @@ func (v *Service) planEngine(device plan.Accelerator) (plan.Engine, error) {
 	set(&e.PrefixCaching, v.Engine.PrefixCaching)
 	set(&e.ChunkedPrefill, v.Engine.ChunkedPrefill)
 	set(&e.Evict, v.Engine.Evict)
+	set(&e.Policy, v.Engine.SchedulePolicy)
 	if x := v.Engine.Speculative; x != nil {
 		e.Speculative = &plan.Speculative{Tokens: x.Tokens, Acceptance: x.Acceptance, DraftShare: x.DraftShare}
 	}
