@@ -100,7 +100,8 @@ type Engine struct {
 	// which nobody decodes.
 	ChunkedPrefill bool
 	Evict          string // EvictRecompute or EvictNone
-	// Policy is the order in which those that wait are let in: PolicyFCFS, which "" is too, or with EngineSGLang PolicyLPM.
+	// Policy is the order in which those that wait are let in: PolicyFCFS, which "" is too, or with EngineSGLang
+	// PolicyLPM.
 	Policy         string
 	MaxModelTokens int // prompt and output of one request together; longer ones are refused
 	Speculative    *Speculative

@@ -10,26 +10,28 @@ func EngineCard() card.Card {
 		Formula: []string{
 			"Time is the sum of the roofline's iterations. Whoever has come when an iteration ends may take part in the next.",
 			"vllm (V1): sequences that run get their token in the order of admission, then prompts get what is left of the " +
-				"iteration's tokens, in pieces; then those that wait are let in, first come first served, while tokens, places " +
-				"and blocks for the whole prompt last. When blocks run out the latest loses its cache, waits at the front, and all of its tokens " +
-				"are computed again. Without chunked prefill whole prompts come first, and nobody decodes meanwhile.",
+				"iteration's tokens, in pieces; then those that wait are let in, first come first served, while tokens, " +
+				"places and blocks for the whole prompt last. When blocks run out the latest loses its cache, waits at the " +
+				"front, and all of its tokens are computed again. Without chunked prefill whole prompts come first, and " +
+				"nobody decodes meanwhile.",
 			"sglang: prompts come first and alone, one at a time in pieces; a sequence is let in when its prompt, its output " +
-				"and new_token_ratio of the output that others have to go fit, of each 4096 tokens at most. Once one has found no " +
-				"room nobody looks until a step of decoding with fewer has been formed (batch_is_full). When memory runs out those " +
-				"with the least output are retracted, with speculation the latest, and wait at the end; the ratio is estimated " +
-				"anew. With lpm the queue, up to 128, is sorted by what the prefix cache has of each prompt; of those that lack a " +
-				"beginning of 32 tokens or more that others share, all but the first come last.",
+				"and new_token_ratio of the output that others have to go fit, of each 4096 tokens at most. Once one has " +
+				"found no room nobody looks until a step of decoding with fewer has been formed (batch_is_full). When " +
+				"memory runs out those with the least output are retracted, with speculation the latest, and wait at the " +
+				"end; the ratio is estimated anew. With lpm the queue, up to 128, is sorted by what the prefix cache has of " +
+				"each prompt; of those that lack a beginning of 32 tokens or more that others share, all but the first come " +
+				"last.",
 			"tensorrt-llm: prompts share iterations with decoding, in pieces only with chunked prefill. With evict: none " +
-				"(GUARANTEED_NO_EVICT) a sequence is let in when its whole output will fit, whatever the prefix cache has; with " +
-				"evict: recompute (MAX_UTILIZATION) the latest pauses when memory runs out. Whoever needs a piece that is being " +
-				"computed for another is passed over until it is there.",
+				"(GUARANTEED_NO_EVICT) a sequence is let in when its whole output will fit, whatever the prefix cache has; " +
+				"with evict: recompute (MAX_UTILIZATION) the latest pauses when memory runs out. Whoever needs a piece that " +
+				"is being computed for another is passed over until it is there.",
 			"tgi: whole prompts in an iteration of their own, up to max_batch_prefill_tokens, after a step of decoding at " +
-				"least, once 0.3 of those that run can be let in together or 20 steps have passed; a sequence is let in when its " +
-				"whole output will fit, what it shares counted for everyone.",
+				"least, once 0.3 of those that run can be let in together or 20 steps have passed; a sequence is let in when " +
+				"its whole output will fit, what it shares counted for everyone.",
 			"The KV cache is counted in blocks. Prefix caching finds whole named pieces of prompts that are still there; the " +
-				"longest unused is forgotten first; the piece with the last token is computed again. Others find a piece when the " +
-				"iteration that computes it is formed (vllm) or has ended (sglang), when the whole prompt is there (tensorrt-llm), " +
-				"or when its request has gone (tgi).",
+				"longest unused is forgotten first; the piece with the last token is computed again. Others find a piece " +
+				"when the iteration that computes it is formed (vllm) or has ended (sglang), when the whole prompt is there " +
+				"(tensorrt-llm), or when its request has gone (tgi).",
 			"Speculation: an iteration checks k proposed tokens of each sequence and gives it 1 + a + … + a^k of them, the " +
 				"expected number, in 32nds of a token; proposing takes k × draft share of a step at batch 1.",
 			"batch: a queue in front of instances of a classic model; a batch starts when it is full or its oldest request " +

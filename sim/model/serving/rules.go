@@ -160,8 +160,9 @@ func (r *rules) least(target int) int {
 }
 
 // fitsWhole says whether there will be room for the whole output of a sequence with this peak: of the peaks of those
-// that run, so many blocks are promised. TensorRT-LLM (batch_manager/kvCacheManager.cpp, getRemainingBlocksToCompletion)
-// does not count on what it finds in the prefix cache, and TGI (queue.rs, next_batch) counts shared blocks for everyone.
+// that run, so many blocks are promised. TensorRT-LLM (batch_manager/kvCacheManager.cpp,
+// getRemainingBlocksToCompletion) does not count on what it finds in the prefix cache, and TGI (queue.rs, next_batch)
+// counts shared blocks for everyone.
 func (r *rules) fitsWhole(peak, cached, unused, free, promised, peaks int) bool {
 	switch r.preset {
 	case plan.EngineTRTLLM:
