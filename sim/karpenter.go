@@ -132,7 +132,7 @@ func (c *cluster) karpenterCommitted(k kube.Commit) {
 	if c.karpenter == nil {
 		return
 	}
-	c.karpenter.Changed()
+	c.karpenter.Committed(k)
 	if k.Verb == kube.VerbDelete {
 		c.karpenter.Forget(k.New)
 		return

@@ -34,7 +34,9 @@ type world struct {
 	m     *Manager
 	clock *Clock
 	log   []string // of the API's writes
-	event []string
+	// changed is when something was written last that pollers look at.
+	changed units.Time
+	event   []string
 }
 
 func (w *world) gate(call kube.Call, fn func()) { w.Call(call.String(), 10*time.Millisecond, fn) }
@@ -76,6 +78,9 @@ func play(t *testing.T, until units.Time, setup func(*world) error) *world {
 			Warm:       []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}},
 			Event:      func(e Event) { w.event = append(w.event, e.Reason+": "+e.Message) },
 			Background: func(_ string, _ units.Duration, failed bool) bool { return !failed },
+			Still: func(name string, since units.Time) bool {
+				return name == "poller" && since >= w.changed
+			},
 		})
 		if err != nil {
 			return err
@@ -208,6 +213,48 @@ func TestBackoff(t *testing.T) {
 	ms := time.Millisecond
 	if want := []units.Duration{5 * ms, 10 * ms, 20 * ms, 40 * ms}; !slices.Equal(gaps, want) {
 		t.Errorf("gaps %v, want %v", gaps, want)
+	}
+}
+
+// poller looks every minute.
+type poller struct {
+	w     *world
+	times []units.Time
+}
+
+func (p *poller) Reconcile(context.Context, reconcile.Request) (reconcile.Result, error) {
+	p.times = append(p.times, p.w.Engine.Now())
+	return reconcile.Result{RequeueAfter: time.Minute}, nil
+}
+
+// TestStill: of the looks at what has not changed none is taken, and the others come when they would have come.
+func TestStill(t *testing.T) {
+	for _, name := range []string{"poller", "other"} {
+		var p *poller
+		play(t, units.Time(10*time.Minute), func(w *world) error {
+			p = &poller{w: w}
+			if _, err := w.Store.Create(configMap("x")); err != nil {
+				return err
+			}
+			w.At(units.Time(200*time.Second), engine.PhaseArrive, "change", func() { w.changed = w.Engine.Now() })
+			w.At(units.Time(400*time.Second), engine.PhaseArrive, "write", func() {
+				cm := configMap("x")
+				cm.Data = map[string]string{"a": "b"}
+				_, _ = w.Store.Update(cm, "")
+			})
+			return ctrl.NewControllerManagedBy(w.m).Named(name).For(&corev1.ConfigMap{}).Complete(p)
+		})
+		var got []string
+		for _, at := range p.times {
+			got = append(got, fmt.Sprint(at.Sub(0)))
+		}
+		want := "0s 4m0s 6m40s"
+		if name == "other" {
+			want = "0s 1m0s 2m0s 3m0s 4m0s 5m0s 6m0s 6m40s 7m0s 8m0s 9m0s 10m0s"
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s looked at %v, want %s", name, got, want)
+		}
 	}
 }
 

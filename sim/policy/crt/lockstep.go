@@ -48,6 +48,9 @@ func lockstep(r manager.Runnable, p Params) (interface{ ShutDown() }, error) {
 	if p.Background != nil {
 		o.Background = func(d units.Duration, failed bool) bool { return p.Background(controller, d, failed) }
 	}
+	if p.Still != nil {
+		o.Still = func(since units.Time) bool { return p.Still(controller, since) }
+	}
 	q := workqueue.With(p.Engine, p.Name+" "+controller, o)
 	makes.Set(reflect.ValueOf(func(string, upstreamqueue.TypedRateLimiter[reconcile.Request],
 	) upstreamqueue.TypedRateLimitingInterface[reconcile.Request] {

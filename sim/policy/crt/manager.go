@@ -46,6 +46,10 @@ type Params struct {
 	// Background says which delays of a controller do not keep a run alive: failed is set for those of a reconcile that
 	// failed. Nil = none.
 	Background func(controller string, d units.Duration, failed bool) bool
+	// Still says of a controller, by its name, that nothing which its reconciles look at has changed since a reconcile
+	// that began at the given instant: one that only comes back to look again is put off then, as it would do nothing but
+	// ask to come back. Nil = every reconcile is run.
+	Still func(controller string, since units.Time) bool
 	// Wrap puts something before the client. Nil = nothing.
 	Wrap func(client.Client) client.Client
 	// Workers bounds the workers of a controller. 0 = DefaultWorkers.

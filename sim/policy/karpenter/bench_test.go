@@ -30,7 +30,7 @@ func BenchmarkHour(b *testing.B) {
 			return err
 		}
 	}
-	for _, pods := range []int{0, 8, 64} {
+	for _, pods := range []int{0, 8, 64, 400} {
 		b.Run(fmt.Sprintf("idle/nodes=%d", pods/8), func(b *testing.B) {
 			in(b, plan.Karpenter{}, h100s(plan.CapacityOnDemand), still(b, pods))
 		})

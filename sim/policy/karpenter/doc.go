@@ -17,6 +17,8 @@
 //
 //   - Where upstream ranges over a map and the order decides, there is an order (order.go).
 //   - The provisioner waits for a pod without looking up every second: nothing depends on that.
+//   - What Karpenter does only to look again at a cluster in which nothing has changed is left out (quiet.go): it finds
+//     what it found. A test plays the same with every look, and all writes are the same.
 //   - What Karpenter does only to look again (its polls) does not keep a run alive; a batch of pods, a failed API
 //     call and an offering that will be tried again do.
 //   - Feature gates are upstream's; StaticCapacity and CapacityBuffer have not been tried.

@@ -60,6 +60,8 @@ type Params struct {
 	Cloud    cloud.Cloud
 	Flags    plan.Karpenter // zero values are the flags' defaults
 	Record   func(journal.Body)
+	// EveryLook has Karpenter look at an unchanged cluster as often as upstream has it. It finds the same, and costs more.
+	EveryLook bool
 	// Error is told of what upstream logs as an error and copes with. Nil = nobody.
 	Error func(message string, err error)
 }
@@ -68,13 +70,16 @@ type Params struct {
 type Controller struct {
 	m        *crt.Manager
 	e        *engine.Engine
+	every    bool // Params.EveryLook
 	provider *provider
 	recorder *recorder
 	caches   []janitor
 	clock    *crt.Clock
 
-	changes atomic.Uint64 // writes to the API and what else may change a decision
-	changed atomic.Int64  // units.Time of the last
+	reads   map[schema.GroupResource]bool // what Karpenter reads of the API
+	calm    units.Duration                // without a change, and it may be let sleep
+	changes atomic.Uint64                 // writes to what it reads, and what else may change a decision
+	changed atomic.Int64                  // units.Time of the last
 
 	mu          sync.Mutex
 	interrupted map[string]bool // NodeClaims, by name
@@ -89,13 +94,17 @@ func Start(p Params) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Controller{e: p.Engine, provider: newProvider(p.Engine, p.Cloud), recorder: newRecorder(p.Engine, p.Record),
-		interrupted: map[string]bool{}}
+	c := &Controller{e: p.Engine, every: p.EveryLook, provider: newProvider(p.Engine, p.Cloud),
+		recorder: newRecorder(p.Engine, p.Record), interrupted: map[string]bool{},
+		calm: max(calm, 3*opts.BatchMaxDuration)}
+	if c.reads, err = resources(warm(), clientgoscheme.Scheme, p.Mapper); err != nil {
+		return nil, fmt.Errorf("karpenter: %w", err)
+	}
 	c.provider.why, c.provider.failed, c.provider.changed = c.why, c.failed, c.Changed
 	ctx := options.ToContext(context.Background(), opts)
 	c.m, err = crt.New(crt.Params{Name: "karpenter", Engine: p.Engine, Client: p.Client, Mapper: p.Mapper,
 		Scheme: clientgoscheme.Scheme, Informer: p.Informer, Warm: warm(), Context: ctx,
-		Background: background, Log: logr.New(&sink{tell: p.Error}),
+		Background: background, Still: c.still, Log: logr.New(&sink{tell: p.Error}),
 		Wrap: func(c client.Client) client.Client { return writer{c} }})
 	if err != nil {
 		return nil, err
@@ -129,18 +138,10 @@ func (c *Controller) build(opts *options.Options) error {
 	for _, one := range all {
 		if d, ok := one.(*disruption.Controller); ok {
 			found = true
-			if err := orderMethods(d); err != nil {
+			var err error
+			if one, err = newDisruptor(c, d, cluster); err != nil {
 				return err
 			}
-			f, err := field(cluster, "clusterState")
-			if err != nil {
-				return err
-			}
-			at, ok := f.Addr().Interface().(*time.Time)
-			if !ok {
-				return fmt.Errorf("field clusterState of %T is a %s in this version of Karpenter", cluster, f.Type())
-			}
-			one = &disruptor{Controller: d, c: c, state: at}
 		}
 		if err := one.Register(ctx, c.m); err != nil {
 			return fmt.Errorf("karpenter: registering controller %T: %w", one, err)

@@ -1,6 +1,7 @@
 package karpenter
 
 import (
+	"cmp"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,17 +18,11 @@ func (c *Controller) Interrupt(m cloud.Machine) {
 	p := c.provider
 	p.mu.Lock()
 	nc := p.claims[m.ID]
-	if nc != nil {
-		zone := m.Zone
-		if zone == "" {
-			zone = unzoned
-		}
-		p.catalog.unavailable(market{m.InstanceType, zone, plan.CapacitySpot}, c.e.Now())
-	}
 	p.mu.Unlock()
 	if nc == nil {
 		return
 	}
+	p.unavailable(market{m.InstanceType, cmp.Or(m.Zone, unzoned), plan.CapacitySpot})
 	c.mu.Lock()
 	c.interrupted[nc.Name] = true
 	c.mu.Unlock()

@@ -30,16 +30,21 @@ func field(p any, name string) (reflect.Value, error) {
 	return reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem(), nil
 }
 
-// orderMethods gives the methods of the disruption controller an order.
-func orderMethods(c *disruption.Controller) error {
-	f, err := field(c, "methods")
+// fieldOf returns an unexported field of the struct that p points to, to be read and set.
+func fieldOf[T any](p any, name string) (*T, error) {
+	f, err := field(p, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	methods, ok := f.Interface().([]disruption.Method)
+	at, ok := f.Addr().Interface().(*T)
 	if !ok {
-		return fmt.Errorf("field methods of %T is a %s in this version of Karpenter", c, f.Type())
+		return nil, fmt.Errorf("field %s of %T is a %s in this version of Karpenter", name, p, f.Type())
 	}
+	return at, nil
+}
+
+// orderMethods gives the methods of the disruption controller an order.
+func orderMethods(methods []disruption.Method) error {
 	for i, m := range methods {
 		if err := orderValidator(m); err != nil {
 			return err
@@ -131,29 +136,24 @@ func (m single) ComputeCommands(ctx context.Context, budgets map[string]int, lis
 
 // unmark has upstream look again although nothing has changed since it looked.
 func (m single) unmark() error {
-	f, err := field(m.SingleNodeConsolidation, "lastConsolidationState")
+	mark, err := fieldOf[time.Time](m.SingleNodeConsolidation, "lastConsolidationState")
 	if err == nil {
-		f.Set(reflect.ValueOf(time.Time{}))
+		*mark = time.Time{}
 	}
 	return err
 }
 
 // orderValidator gives what the validator of a method answers an order. Drift has none.
 func orderValidator(m disruption.Method) error {
-	f, err := field(m, "validator")
-	if err != nil {
-		switch m.(type) {
-		case *disruption.Drift, *disruption.StaticDrift:
-			return nil
-		}
-		return err
+	switch m.(type) {
+	case *disruption.Drift, *disruption.StaticDrift:
+		return nil
 	}
-	inner, ok := f.Interface().(disruption.Validator)
-	if !ok {
-		return fmt.Errorf("field validator of %T is a %s in this version of Karpenter", m, f.Type())
+	inner, err := fieldOf[disruption.Validator](m, "validator")
+	if err == nil {
+		*inner = validator{*inner}
 	}
-	f.Set(reflect.ValueOf(disruption.Validator(validator{inner})))
-	return nil
+	return err
 }
 
 // validator is a validator whose valid candidates come in the order of their names.

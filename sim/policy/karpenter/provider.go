@@ -160,9 +160,7 @@ func (p *provider) create(nc *v1.NodeClaim) (*v1.NodeClaim, error) {
 			return out.DeepCopy(), nil
 		case errors.As(err, &none):
 			last = err
-			p.mu.Lock()
-			p.catalog.unavailable(c.market(), p.e.Now())
-			p.mu.Unlock()
+			p.unavailable(c.market())
 		default:
 			return nil, cloudprovider.NewCreateError(err, "LaunchFailed", err.Error())
 		}
@@ -172,6 +170,15 @@ func (p *provider) create(nc *v1.NodeClaim) (*v1.NodeClaim, error) {
 	}
 	p.failed(last)
 	return nil, cloudprovider.NewInsufficientCapacityError(last)
+}
+
+// unavailable notes that an offering is out of stock, for a while. Driver only.
+func (p *provider) unavailable(m market) {
+	p.mu.Lock()
+	p.catalog.unavailable(m, p.e.Now())
+	p.mu.Unlock()
+	p.changed()
+	p.e.Background(p.e.Now().Add(ice), engine.PhaseFault, "karpenter: an offering may be back", p.changed)
 }
 
 // order asks for a machine for a NodeClaim.

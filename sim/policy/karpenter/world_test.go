@@ -44,6 +44,7 @@ type world struct {
 	log   []string
 	hash  uint64
 	quiet bool // the log is not kept
+	every bool // Karpenter looks as often as upstream has it
 	sched *engine.Event
 	pods  int
 }
@@ -57,10 +58,15 @@ func (w *world) note(format string, args ...any) {
 // in builds a world and runs fn in its bubble.
 func in(t testing.TB, k plan.Karpenter, types []cloud.InstanceType, fn func(*world) error) *world {
 	t.Helper()
+	return play(&world{t: t}, k, types, fn)
+}
+
+// play is in for a world that says more.
+func play(w *world, k plan.Karpenter, types []cloud.InstanceType, fn func(*world) error) *world {
+	w.t.Helper()
 	handlers := utilruntime.ErrorHandlers
 	utilruntime.ErrorHandlers = nil
 	defer func() { utilruntime.ErrorHandlers = handlers }()
-	w := &world{t: t}
 	err := engine.Bubble(engine.Watchdog{}, func() error {
 		if err := w.build(k, types); err != nil {
 			return err
@@ -75,7 +81,7 @@ func in(t testing.TB, k plan.Karpenter, types []cloud.InstanceType, fn func(*wor
 		err = w.k.Err()
 	}
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	return w
 }
@@ -102,6 +108,7 @@ func (w *world) build(k plan.Karpenter, types []cloud.InstanceType) (err error) 
 		w.e.After(time.Millisecond, engine.PhaseObserve, "watch", fn)
 	}))
 	w.k, err = Start(Params{Engine: w.e, Client: cfg, Mapper: w.s.RESTMapper(), Cloud: w.cloud, Flags: k,
+		EveryLook: w.every,
 		Informer: func(gvr schema.GroupVersionResource) (toolscache.SharedIndexInformer, error) {
 			g, err := f.ForResource(gvr)
 			if err != nil {
@@ -146,7 +153,7 @@ func (w *world) committed(c kube.Commit) {
 		return
 	}
 	if w.k != nil {
-		w.k.Changed()
+		w.k.Committed(c)
 	}
 	h := fnv.New64a()
 	text, _ := runtime.Encode(unstructuredJSON{}, c.New)

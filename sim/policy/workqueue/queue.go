@@ -14,6 +14,7 @@ import (
 	upstream "k8s.io/client-go/util/workqueue"
 
 	"orrery/sim/engine"
+	"orrery/sim/units"
 )
 
 // Queue implements client-go's TypedRateLimitingInterface. It may have several workers, which take turns: a grant
@@ -27,12 +28,13 @@ type Queue[T comparable] struct {
 
 	mu      sync.Mutex
 	list    []T
-	dirty   map[T]bool // to be processed
-	busy    map[T]bool // being processed
-	delayed []wait[T]  // since the last barrier
-	idle    int        // workers that wait in Get
+	dirty   map[T]bool       // to be processed
+	busy    map[T]units.Time // being processed, since when
+	delayed []wait[T]        // since the last barrier
+	idle    int              // workers that wait in Get
 	shut    bool
-	polls   map[T]int // so many times in a row
+	polls   map[T]int  // so many times in a row
+	looks   map[T]look // items that wait only because they were to come again
 
 	timers map[T]timer   // driver only
 	next   *engine.Event // driver only
@@ -56,6 +58,10 @@ type Options[T comparable] struct {
 	// Background, where not nil, says instead of the above which delays wait in the background. failed is set for those of
 	// AddRateLimited.
 	Background func(d time.Duration, failed bool) bool
+	// Still, where not nil, says that an item which comes again only because its processing asked for that (AddAfter) need
+	// not be processed: nothing that decides has changed since the last time it was, which began at the given instant. It
+	// then comes again after the same delay. Driver only.
+	Still func(since units.Time) bool
 	// Sort puts what was added before the run began in the order of its text: for a controller with several
 	// sources, which Go starts in any order.
 	Sort bool
@@ -66,7 +72,14 @@ type wait[T comparable] struct {
 	item       T
 	d          time.Duration
 	background bool
-	limited    bool // by AddRateLimited
+	limited    bool       // by AddRateLimited
+	since      units.Time // when the processing began that asked for it; < 0 = none did
+}
+
+// look is an item that comes again after a delay: the delay, and when the processing began that asked for it.
+type look struct {
+	after time.Duration
+	since units.Time
 }
 
 // timer is the event that adds an item.
@@ -83,7 +96,7 @@ func New[T comparable](e *engine.Engine, name string, base, most time.Duration) 
 // With returns a queue with options.
 func With[T comparable](e *engine.Engine, name string, o Options[T]) *Queue[T] {
 	q := &Queue[T]{e: e, name: name, o: o, grant: make(chan struct{}), down: make(chan struct{}), dirty: map[T]bool{},
-		busy: map[T]bool{}, polls: map[T]int{}, timers: map[T]timer{}}
+		busy: map[T]units.Time{}, polls: map[T]int{}, looks: map[T]look{}, timers: map[T]timer{}}
 	e.OnSettled(q.settled)
 	return q
 }
@@ -93,6 +106,7 @@ func (q *Queue[T]) Add(item T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.polls, item)
+	delete(q.looks, item)
 	q.add(item)
 }
 
@@ -102,7 +116,7 @@ func (q *Queue[T]) add(item T) {
 		return
 	}
 	q.dirty[item] = true
-	if !q.busy[item] {
+	if _, busy := q.busy[item]; !busy {
 		q.list = append(q.list, item)
 		q.e.Nudge()
 	}
@@ -131,7 +145,8 @@ func (q *Queue[T]) Get() (item T, shutdown bool) {
 	item = q.list[0]
 	q.list = slices.Delete(q.list, 0, 1)
 	delete(q.dirty, item)
-	q.busy[item] = true
+	delete(q.looks, item)
+	q.busy[item] = q.e.Now()
 	return item, false
 }
 
@@ -168,6 +183,10 @@ func (q *Queue[T]) later(w wait[T]) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	w.since = -1
+	if since, busy := q.busy[w.item]; busy && !w.limited {
+		w.since = since
+	}
 	q.delayed = append(q.delayed, w)
 	q.e.Nudge()
 }
@@ -231,12 +250,40 @@ func (q *Queue[T]) settled() {
 	}
 	if ready && !q.next.Pending() {
 		q.next = q.e.At(q.e.Now(), engine.PhaseObserve, q.name, func() {
+			if q.passed() {
+				return
+			}
 			q.mu.Lock()
 			q.idle--
 			q.mu.Unlock()
 			q.grant <- struct{}{}
 		})
 	}
+}
+
+// passed puts off the first item that waits, when it need not be processed. Driver only.
+func (q *Queue[T]) passed() bool {
+	if q.o.Still == nil {
+		return false
+	}
+	q.mu.Lock()
+	item := q.list[0]
+	l, ok := q.looks[item]
+	if ok = ok && l.since >= 0 && q.o.Still(l.since); ok {
+		q.list = slices.Delete(q.list, 0, 1)
+		delete(q.dirty, item)
+		delete(q.looks, item)
+	}
+	q.mu.Unlock()
+	if !ok {
+		return false
+	}
+	w := wait[T]{item: item, d: l.after, background: q.o.BackgroundDelays, since: l.since}
+	if q.o.Background != nil {
+		w.background = q.o.Background(w.d, false)
+	}
+	q.wait(w)
+	return true
 }
 
 // wait schedules an item that comes later. Driver only.
@@ -257,6 +304,9 @@ func (q *Queue[T]) wait(w wait[T]) {
 		delete(q.timers, w.item)
 		q.mu.Lock()
 		defer q.mu.Unlock()
+		if !q.dirty[w.item] && q.o.Still != nil {
+			q.looks[w.item] = look{w.d, w.since}
+		}
 		q.add(w.item)
 	}), w.background}
 }
