@@ -215,6 +215,7 @@ const (
 	RoleTail       Role = "tail"    // a high percentile
 	RoleExtreme    Role = "extreme" // the highest percentile
 	RoleTarget     Role = "target"  // what is wanted
+	RoleBound      Role = "bound"   // the same, where runs have the colours
 	RoleLost       Role = "lost"    // what went wrong
 
 	// Causes of fragmentation.

@@ -26,16 +26,26 @@ func newReport() *cobra.Command {
 	var format, out string
 	var sets []string
 	c := &cobra.Command{
-		Use:   "report RESULT_DIR",
-		Short: "Render a result again, without simulating again",
+		Use:   "report RESULT_DIR...",
+		Short: "Render a result again, or several side by side, without simulating again",
 		Long: `Folds the journal of a finished run again and renders it. With --set the run is priced anew, e.g. --set pricing.basis=spot.
-With --format html and no --out the result's own report.html is replaced; csv needs a folder in --out.`,
+With --format html and no --out the result's own report.html is replaced; csv needs a folder in --out.
+
+Several results are put side by side: what users felt, what it took and cost, replicas and latencies over each other,
+and which settings differ. With html name the file in --out; a name that ends in .html is enough.`,
 		Example: `  orrery report out/demo
   orrery report out/demo --format html --out report.html
   orrery report out/demo --format json | jq '.panels[].id'
-  orrery report out/demo --set pricing.basis=spot`,
-		Args: cobra.ExactArgs(1),
+  orrery report out/demo --set pricing.basis=spot
+  orrery report out/burst-fixed out/burst-hpa-queue out/burst-keda --out compare.html`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if strings.HasSuffix(out, ".html") && !c.Flags().Changed("format") {
+				format = "html"
+			}
+			if len(args) > 1 {
+				return compare(c, args, sets, format, out)
+			}
 			data, err := refold(args[0], sets)
 			if err != nil {
 				return err
@@ -101,12 +111,20 @@ func render(c *cobra.Command, data *result.Data, dir, format, out string) error 
 		if out == "" {
 			return usageError{fmt.Errorf("--format csv writes one file a table: name a folder with --out")}
 		}
-		if names, err := os.ReadDir(out); err == nil && len(names) > 0 || errors.Is(err, syscall.ENOTDIR) {
-			return usageError{fmt.Errorf("--out %s exists: name a new folder", out)}
+		if err := newFolder(out); err != nil {
+			return err
 		}
 		return csv.WriteDir(out, data)
 	}
 	return usageError{fmt.Errorf("--format %q: choose term, html, csv or json", format)}
+}
+
+// newFolder refuses what exists and is not an empty folder.
+func newFolder(out string) error {
+	if names, err := os.ReadDir(out); err == nil && len(names) > 0 || errors.Is(err, syscall.ENOTDIR) {
+		return usageError{fmt.Errorf("--out %s exists: name a new folder", out)}
+	}
+	return nil
 }
 
 // to writes to stdout, or to a file that appears whole or not at all.

@@ -80,8 +80,45 @@ func TestServedRun(t *testing.T) {
 		s.USD != opened.Summary.Cost.UsedUSD || s.BusyHours > s.ReadyHours || s.ReadyHours > s.GPUHours {
 		t.Errorf("%+v", s)
 	}
+	compared(t, dir, out)
 	wrong := strings.Replace(servedScenario, "serving.services.chat.ttft", "serving.services.chta.ttft", 1)
 	bad := write(t, map[string]string{"s.yaml": wrong})
 	refuses(t, exitUsage, []string{"s.yaml:", `no service "chta"`, `"chat"`}, "scenario", "validate",
 		filepath.Join(bad, "s.yaml"))
+}
+
+// compared puts a run of one replica beside that of two in out, in every format.
+func compared(t *testing.T, dir, out string) {
+	t.Helper()
+	one, other := filepath.Join(dir, "one"), filepath.Join(dir, "other")
+	at := filepath.Join(dir, "s.yaml")
+	must(t, "run", at, "--out", one, "--set", "services.chat.replicas.count=1", "--set", "expect={}")
+	got := must(t, "report", one, out)
+	for _, want := range []string{"No run met all objectives; ", "services.chat.replicas.count", "chat: ready replicas"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the comparison does not say %q:\n%s", want, got)
+		}
+	}
+	page := filepath.Join(dir, "c.html")
+	if got := must(t, "report", one, out, "--out", page); got != page+"\n" {
+		t.Errorf("stdout %q", got)
+	}
+	tables := filepath.Join(dir, "tables")
+	must(t, "report", one, out, "--format", "csv", "--out", tables)
+	if text, err := os.ReadFile(filepath.Join(tables, "users-users.csv")); err != nil ||
+		!strings.Contains(string(text), "\none,600,0,") || !strings.Contains(string(text), "\nr,600,0,") {
+		t.Errorf("%v:\n%s", err, text)
+	}
+	var doc struct{ Runs []string }
+	err := json.Unmarshal([]byte(must(t, "report", one, out, "--format", "json")), &doc)
+	if err != nil || len(doc.Runs) != 2 {
+		t.Errorf("%v, %v", err, doc)
+	}
+	must(t, "run", at, "--out", other, "--seed", "9", "--set", "expect={}")
+	if got := must(t, "report", other, out); !strings.Contains(got, "These runs do not answer one question") {
+		t.Errorf("runs of other requests:\n%s", got)
+	}
+	refuses(t, exitUsage, []string{"name what to write with --out"}, "report", one, out, "--format", "html")
+	refuses(t, exitUsage, []string{"two runs are called"}, "report", out, out)
+	refuses(t, exitUsage, []string{"nowhere"}, "report", out, filepath.Join(dir, "nowhere"))
 }

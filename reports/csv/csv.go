@@ -21,9 +21,11 @@ type File struct {
 }
 
 // Files returns all tables of a run, in the order of the panels.
-func Files(d *result.Data) ([]File, error) {
+func Files(d *result.Data) ([]File, error) { return files(reports.Build(d)) }
+
+func files(sections []reports.Section) ([]File, error) {
 	var out []File
-	for _, s := range reports.Build(d) {
+	for _, s := range sections {
 		for _, t := range s.Tables {
 			data, err := encode(t)
 			if err != nil {
@@ -69,8 +71,13 @@ func encode(t reports.Table) ([]byte, error) {
 
 // WriteDir writes all tables of a run into the folder dir, whole or not at all: dir must not exist yet or be empty, and
 // appears with all its files at once.
-func WriteDir(dir string, d *result.Data) (err error) {
-	files, err := Files(d)
+func WriteDir(dir string, d *result.Data) error { return writeDir(dir, reports.Build(d)) }
+
+// WriteComparison is WriteDir for the tables of a comparison.
+func WriteComparison(dir string, c *reports.Comparison) error { return writeDir(dir, c.Sections) }
+
+func writeDir(dir string, sections []reports.Section) (err error) {
+	files, err := files(sections)
 	if err != nil {
 		return err
 	}

@@ -187,6 +187,45 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
+// TestBrowserComparison opens a comparison: nothing is logged, thrown or fetched, and every chart shows something.
+func TestBrowserComparison(t *testing.T) {
+	ctx := browser(t)
+	var said complaints
+	if err := said.listen(ctx); err != nil {
+		t.Fatal("starting the browser: ", err)
+	}
+	page, c := compared(t)
+	path := filepath.Join(t.TempDir(), "compare.html")
+	if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	must(t, ctx, chromedp.EmulateViewport(1280, 900))
+	must(t, ctx, chromedp.Navigate("file://"+path))
+	states := must(t, ctx, chromedp.Evaluate[[]string](drawn))
+	if wide := must(t, ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - window.innerWidth`)); wide > 0 {
+		t.Errorf("the page is %d pixels wider than the window", wide)
+	}
+	charts := 0
+	for _, s := range c.Sections {
+		charts += len(s.Charts)
+	}
+	if len(states) != charts || charts == 0 {
+		t.Errorf("%d charts in the page, %d in the model", len(states), charts)
+	}
+	for _, s := range states {
+		if !strings.HasSuffix(s, ": ok") {
+			t.Error("chart ", s)
+		}
+	}
+	if dir := os.Getenv("ORRERY_SCREENSHOT_DIR"); dir != "" {
+		png := must(t, ctx, chromedp.FullScreenshot(100))
+		if err := os.WriteFile(filepath.Join(dir, "compare-full.png"), png, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said.check(t)
+}
+
 // must runs an action in the browser.
 func must[T any](t *testing.T, ctx context.Context, a chromedp.Action[T]) T {
 	t.Helper()

@@ -28,6 +28,7 @@ var colours = map[reports.Role]string{
 	reports.RoleTail:       "#0072B2",
 	reports.RoleExtreme:    "#D55E00",
 	reports.RoleTarget:     "#009E73",
+	reports.RoleBound:      "#111827",
 	reports.RoleLost:       "#D55E00",
 
 	reports.RoleGPUCount: "#D55E00",
@@ -139,6 +140,9 @@ func timeOption(id string, c reports.Chart) map[string]any {
 		line := charts.SingleSeries{Name: s.Name, Type: "line", Symbol: "none",
 			ItemStyle: &opts.ItemStyle{Color: colours[s.Role]},
 			LineStyle: &opts.LineStyle{Width: 1.6, Color: colours[s.Role]}}
+		if s.Role == reports.RoleTarget || s.Role == reports.RoleBound {
+			line.LineStyle.Type = "dashed"
+		}
 		if c.Kind == reports.Line || s.Overlay {
 			line.Data = stairs(c.Times, s.Values)
 			if c.Log {

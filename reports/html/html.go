@@ -36,6 +36,7 @@ const (
 type page struct {
 	Title, Scenario, Description string
 	Facts                        []string
+	From                         string  // what it was made of
 	Top                          section // the first panel: cards, findings
 	Findings, MoreFindings       []reports.Finding
 	Sections                     []section
@@ -70,6 +71,7 @@ type table struct {
 type head struct {
 	Text  string
 	Right bool
+	Whole bool
 }
 
 type cell struct {
@@ -80,7 +82,35 @@ type cell struct {
 
 // Render writes the report. It fails only when w does.
 func Render(w io.Writer, d *result.Data) error {
-	p, err := build(d)
+	s := &d.Summary
+	p := &page{Scenario: clean(s.Scenario), Description: clean(s.Description), Facts: facts(s), From: "one run"}
+	if p.Scenario == "" {
+		p.Scenario = "(unnamed scenario)"
+	}
+	p.Title = p.Scenario + " – Orrery report"
+	return p.write(w, reports.Build(d))
+}
+
+// RenderComparison writes the page of a comparison. It fails only when w does.
+func RenderComparison(w io.Writer, c *reports.Comparison) error {
+	p := &page{Scenario: clean(c.Title), From: fmt.Sprintf("%d runs", len(c.Runs))}
+	var names []string
+	for _, f := range c.Facts {
+		p.Facts = append(p.Facts, clean(f))
+	}
+	for _, r := range c.Runs {
+		names = append(names, r.Name)
+	}
+	p.Title = clean(strings.Join(names, ", ")) + " – Orrery comparison"
+	return p.write(w, c.Sections)
+}
+
+// write fills the page with sections, the first of them on top, and writes it.
+func (p *page) write(w io.Writer, sections []reports.Section) error {
+	err := p.fill(sections)
+	if err == nil {
+		err = p.load()
+	}
 	if err != nil {
 		return fmt.Errorf("rendering the HTML report: %w", err)
 	}
@@ -99,18 +129,11 @@ func Render(w io.Writer, d *result.Data) error {
 	return b.Flush()
 }
 
-func build(d *result.Data) (*page, error) {
-	s := &d.Summary
-	p := &page{Scenario: clean(s.Scenario), Description: clean(s.Description)}
-	if p.Scenario == "" {
-		p.Scenario = "(unnamed scenario)"
-	}
-	p.Title = p.Scenario + " – Orrery report"
-	p.Facts = facts(s)
-	for i, sec := range reports.Build(d) {
+func (p *page) fill(sections []reports.Section) error {
+	for i, sec := range sections {
 		v, err := fromSection(sec)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if i > 0 {
 			p.Sections = append(p.Sections, v)
@@ -126,7 +149,7 @@ func build(d *result.Data) (*page, error) {
 			}
 		}
 	}
-	return p, p.load()
+	return nil
 }
 
 // load reads the embedded style and scripts.
@@ -167,7 +190,10 @@ func facts(s *result.Summary) []string {
 }
 
 func fromSection(s reports.Section) (section, error) {
-	out := section{ID: s.ID, Title: s.Title, Question: s.Question, Headline: clean(s.Headline), Cards: s.Cards}
+	out := section{ID: s.ID, Title: s.Title, Question: s.Question, Headline: clean(s.Headline)}
+	for _, c := range s.Cards {
+		out.Cards = append(out.Cards, reports.Card{Label: clean(c.Label), Value: c.Value, Sub: clean(c.Sub)})
+	}
 	for _, c := range s.Charts {
 		f, err := newFigure(s.ID, c)
 		if err != nil {
@@ -192,7 +218,7 @@ func fromSection(s reports.Section) (section, error) {
 func fromTable(panel string, t reports.Table) table {
 	out := table{ID: panel + "-" + t.ID, Title: t.Title, Total: len(t.Rows), Folded: len(t.Rows) > rowsOpen}
 	for _, c := range t.Columns {
-		out.Heads = append(out.Heads, head{c.Header(), c.Right()})
+		out.Heads = append(out.Heads, head{clean(c.Header()), c.Right(), utf8.RuneCountInString(c.Header()) <= wholeMax})
 	}
 	rows := t.Rows
 	if len(rows) > rowsMax {

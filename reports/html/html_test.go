@@ -119,6 +119,38 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+// compared is the page of a comparison.
+func compared(t *testing.T) (string, *reports.Comparison) {
+	t.Helper()
+	lean, rich := reportstest.Pair()
+	c, err := reports.Compare([]reports.Run{{Name: "lean", Data: lean}, {Name: `</script><b>"rich"`, Data: rich}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := html.RenderComparison(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	return b.String(), c
+}
+
+// TestComparison checks the page of a comparison: all panels, nothing loaded, hostile names as text.
+func TestComparison(t *testing.T) {
+	page, c := compared(t)
+	page = strings.Replace(page, library(t), "", 1)
+	if m := broken.FindString(page) + loads.FindString(page); m != "" || strings.Contains(page, `<b>"rich`) {
+		t.Errorf("the page says or loads %q, or a name is markup", m)
+	}
+	for _, s := range c.Sections {
+		if !strings.Contains(page, `<section id="`+s.ID+`"`) {
+			t.Errorf("no panel %s", s.ID)
+		}
+	}
+	if !strings.Contains(page, "from the journals of 2 runs") || !strings.Contains(page, "is the only run that met") {
+		t.Error("the page lacks its source or its verdict")
+	}
+}
+
 // TestEscape puts markup wherever a user's text can go: none of it may reach the page as markup.
 func TestEscape(t *testing.T) {
 	const evil = `</script><script>alert("x")</script><!-- ' onload="x" & {{.}} ${y}` + "\x00\u202e"

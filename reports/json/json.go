@@ -21,6 +21,12 @@ type document struct {
 	Panels   []panel `json:"panels"`
 }
 
+type comparison struct {
+	Format int      `json:"orrery_comparison"`
+	Runs   []string `json:"runs"`
+	Panels []panel  `json:"panels"`
+}
+
 type panel struct {
 	ID       string            `json:"id"`
 	Title    string            `json:"title"`
@@ -57,8 +63,21 @@ type chart struct {
 
 // Render writes the document. It fails only when w does. The same data give the same bytes.
 func Render(w io.Writer, d *result.Data) error {
-	doc := document{Format: FormatVersion, Scenario: d.Summary.Scenario, Seed: d.Summary.Seed}
-	for _, s := range reports.Build(d) {
+	return write(w, document{Format: FormatVersion, Scenario: d.Summary.Scenario, Seed: d.Summary.Seed,
+		Panels: panels(reports.Build(d))})
+}
+
+// RenderComparison writes the document of a comparison. It fails only when w does.
+func RenderComparison(w io.Writer, c *reports.Comparison) error {
+	doc := comparison{Format: FormatVersion, Panels: panels(c.Sections)}
+	for _, r := range c.Runs {
+		doc.Runs = append(doc.Runs, r.Name)
+	}
+	return write(w, doc)
+}
+
+func panels(sections []reports.Section) (out []panel) {
+	for _, s := range sections {
 		p := panel{ID: s.ID, Title: s.Title, Question: s.Question, Headline: s.Headline, Findings: s.Findings,
 			Cards: s.Cards, Notes: s.Notes, Text: s.Text}
 		for _, t := range s.Tables {
@@ -71,8 +90,12 @@ func Render(w io.Writer, d *result.Data) error {
 		for _, c := range s.Charts {
 			p.Charts = append(p.Charts, fromChart(c))
 		}
-		doc.Panels = append(doc.Panels, p)
+		out = append(out, p)
 	}
+	return out
+}
+
+func write(w io.Writer, doc any) error {
 	b, err := json.MarshalIndent(doc, "", " ")
 	if err != nil {
 		return fmt.Errorf("writing the report as JSON: %w", err)

@@ -32,6 +32,28 @@ func render(t *testing.T, which int) []byte {
 	return b.Bytes()
 }
 
+// TestComparison reads a comparison back.
+func TestComparison(t *testing.T) {
+	lean, rich := reportstest.Pair()
+	c, err := reports.Compare([]reports.Run{{Name: "lean", Data: lean}, {Name: "rich", Data: rich}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := json.RenderComparison(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Format int      `json:"orrery_comparison"`
+		Runs   []string `json:"runs"`
+		Panels []struct{ ID string }
+	}
+	if err := stdjson.Unmarshal(b.Bytes(), &doc); err != nil || doc.Format != json.FormatVersion || len(doc.Runs) != 2 ||
+		len(doc.Panels) != len(c.Sections) {
+		t.Errorf("%v, %+v", err, doc)
+	}
+}
+
 // TestRandom checks that any run gives valid JSON with every panel and every row, twice the same.
 func TestRandom(t *testing.T) {
 	for seed := range uint64(40) {

@@ -20,7 +20,7 @@ func renderChart(b *bytes.Buffer, c reports.Chart, o Options) {
 	}
 	top, name := 0.0, 0
 	for _, s := range c.Series {
-		name = max(name, text.StringWidth(s.Name))
+		name = max(name, text.StringWidth(safe(s.Name)))
 		for _, v := range s.Values {
 			top = max(top, v)
 		}
@@ -34,7 +34,7 @@ func renderChart(b *bytes.Buffer, c reports.Chart, o Options) {
 		o.Width, ""))
 	for _, s := range c.Series {
 		line, peak := spark(s.Values, top, room)
-		fmt.Fprintf(b, "%s  %s  max %s\n", text.AlignLeft.Apply(s.Name, name), line, reports.FormatNumber(peak))
+		fmt.Fprintf(b, "%s  %s  max %s\n", text.AlignLeft.Apply(safe(s.Name), name), line, reports.FormatNumber(peak))
 	}
 }
 

@@ -61,7 +61,7 @@ func renderTable(b *bytes.Buffer, t reports.Table, o Options) {
 // formatted writes all cells for people.
 func formatted(t reports.Table, rows [][]reports.Cell) (head []string, cells [][]string) {
 	for _, c := range t.Columns {
-		head = append(head, c.Header())
+		head = append(head, safe(c.Header()))
 	}
 	for _, r := range rows {
 		var line []string

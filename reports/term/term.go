@@ -89,6 +89,20 @@ func choose(ids []string) ([]reports.Panel, error) {
 	return out, nil
 }
 
+// RenderComparison writes a comparison, all of it. It fails only when w does.
+func RenderComparison(w io.Writer, c *reports.Comparison, o Options) error {
+	o = o.normal()
+	var b bytes.Buffer
+	for i, s := range c.Sections {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		renderSection(&b, s, o)
+	}
+	_, err := w.Write(trimLines(b.Bytes()))
+	return err
+}
+
 func renderSection(b *bytes.Buffer, s reports.Section, o Options) {
 	title := s.Title + " — " + s.Question
 	fmt.Fprintf(b, "%s\n%s\n", wrap(title, o.Width, ""), strings.Repeat("═", min(o.Width, text.StringWidth(title))))

@@ -46,6 +46,26 @@ func TestGolden(t *testing.T) {
 	reportstest.Golden(t, "short-empty.txt", []byte(short(t, reportstest.Empty())))
 }
 
+// TestComparison renders a comparison in every width, and one of them against a golden file.
+func TestComparison(t *testing.T) {
+	lean, rich := reportstest.Pair()
+	c, err := reports.Compare([]reports.Run{{Name: "lean", Data: lean}, {Name: "rich\x1b[31m", Data: rich}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, width := range []int{0, 40, 80, 200} {
+		var b bytes.Buffer
+		if err := term.RenderComparison(&b, c, term.Options{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		if width > 0 {
+			check(t, fmt.Sprint("width ", width), b.String(), width)
+			continue
+		}
+		reportstest.Golden(t, "compare-100.txt", b.Bytes())
+	}
+}
+
 var broken = regexp.MustCompile(`\bNaN\b|\bInf\b|%!|<nil>`)
 
 // check finds what no terminal output may have: broken numbers, control characters and lines that are too long. The
