@@ -3,7 +3,7 @@
 // What decides is k8s.io/kubernetes/pkg/controller/podautoscaler as it is, with its own client of the three metrics
 // APIs and one worker. What is replaced is its work queue (package workqueue), by one with the same rule: an autoscaler
 // comes again one sync period after it was seen. Its looking again does not keep a run alive in which nothing else
-// happens.
+// happens. Where it ranges over a map and tells what it met, it is asked so that the order is always the same.
 //
 // Its events are handed on: they say, in the controller's words, why it scaled and why it could not.
 package hpa
@@ -104,7 +104,7 @@ func Start(p Params) (*Controller, error) {
 		}
 	}}
 	if err := errors.Join(control.SwapQueue(hc, "queue", c.queue),
-		control.SwapRecorder(hc, "eventRecorder", recorder)); err != nil {
+		control.SwapRecorder(hc, "eventRecorder", recorder), orderSelectors(hc)); err != nil {
 		cancel()
 		return nil, err
 	}

@@ -155,6 +155,30 @@ func TestNobodyExposesTheMetric(t *testing.T) {
 	}
 }
 
+// TestTwoOfOneDeployment: of several autoscalers whose pods are the same none scales, and they say so in the same words
+// each time.
+func TestTwoOfOneDeployment(t *testing.T) {
+	text := autoscaled("web", 12, podsMetric)
+	_, one, _ := strings.Cut(text, "kind: HorizontalPodAutoscaler")
+	for _, name := range []string{"third", "another"} {
+		text += "\n---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler" +
+			strings.Replace(one, "name: web", "name: "+name, 1)
+	}
+	w := play(t, false, text, 20*time.Minute, func(w *world) { w.load["inflight"] = step(40, 40, 0, time.Hour) })
+	ambiguous := 0
+	for _, said := range w.said {
+		if strings.Contains(said, "AmbiguousSelector") {
+			ambiguous++
+			if !strings.Contains(said, "by more than one HPA (e.g. [default/another default/third])") {
+				t.Error(said)
+			}
+		}
+	}
+	if ambiguous < 3*70 || len(w.scales) > 0 {
+		t.Errorf("said %d times; scales %v", ambiguous, w.scales)
+	}
+}
+
 // TestRepeats: every write is the same at any number of processors.
 func TestRepeats(t *testing.T) {
 	var text strings.Builder
