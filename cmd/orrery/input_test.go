@@ -44,7 +44,8 @@ var badInputs = map[string]struct {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nmanifests: [m.yaml]\n",
 			"m.yaml": class + "valeu: 3\n---\n" +
 				class + "value: ten\n---\napiVersion: v9\nkind: Thing\n"},
-		[]string{`m.yaml:5: unknown field "valeu"`, "m.yaml:7: ", `m.yaml:14: unknown kind "Thing"`}},
+		[]string{`m.yaml:5: unknown field "valeu"`, `m.yaml:11: value: want a whole number, found the text "ten"`,
+			`m.yaml:14: unknown kind "Thing"`}},
 	"manifests: refused by the API": {
 		map[string]string{"s.yaml": small + "trace: {builtin: empty}\nmanifests: [m.yaml]\n", "m.yaml": class +
 			"value: 2000000001\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad Name}\n"},
@@ -63,6 +64,15 @@ var badInputs = map[string]struct {
 		[]string{"service chat: there is no Deployment chat in namespace default", "remove fromManifest",
 			"m.yaml:8: spec.scaleTargetRef: there is no Deployment/chatty in namespace default", "write one of ",
 			"Deployment/code", "m.yaml:13: spec.scaleTargetRef: there is no Deployment/events"}},
+	"manifests: scaled twice": {
+		map[string]string{"s.yaml": chat, "m.yaml": hpa + "metadata: {name: first}\nspec: {maxReplicas: 2, " +
+			"scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: chat}}\n---\n" + cronScaled("second", `"3"`)},
+		[]string{"m.yaml:8: spec.scaleTargetRef: Deployment/chat is already scaled by the HorizontalPodAutoscaler first",
+			"remove one of them"}},
+	"manifests: values of other types": {
+		map[string]string{"s.yaml": chat, "m.yaml": cronScaled("third", "3") + "  maxReplicaCount: many\n"},
+		[]string{`m.yaml:6: spec.triggers[0].metadata.desiredReplicas: want text, found the number 3; put it in quotes: "3"`,
+			`m.yaml:7: spec.maxReplicaCount: want a whole number, found the text "many"`}},
 	"trace: missing": {map[string]string{"s.yaml": small + "trace: {file: nosuch.csv}\n"},
 		[]string{"s.yaml:7:15: trace.file: there is no file \"nosuch.csv\"", "correct the path"}},
 	"trace: empty":  {map[string]string{"t": ""}, []string{"t: the file is empty"}},
@@ -91,9 +101,18 @@ const (
 	kubeScheduler = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
 	stage         = "apiVersion: kwok.x-k8s.io/v1alpha1\nkind: Stage\nmetadata: {name: s}\nspec:\n" +
 		"  resourceRef: {apiGroup: v1, kind: Pod}\n"
-	hpa   = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n"
+	hpa  = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n"
+	chat = small + "services:\n- name: chat\n  model: llama-3-8b\n  replicas: {count: 1}\n" +
+		"  requests: {generate: {name: r, preset: azure-conv, requests: 9}}\nmanifests: [m.yaml]\n"
 	class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: low}\nglobalDefault: false\n"
 )
+
+// cronScaled is a ScaledObject of service chat.
+func cronScaled(name, replicas string) string {
+	return "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: " + name + "}\nspec:\n" +
+		"  scaleTargetRef: {name: chat}\n  triggers: [{type: cron, metadata: {timezone: UTC, start: 0 6 * * *, " +
+		"end: 0 20 * * *, desiredReplicas: " + replicas + "}}]\n"
+}
 
 // long is a trace that no buffer holds whole.
 func long() string {

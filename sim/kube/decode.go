@@ -220,6 +220,9 @@ var quotedPath = regexp.MustCompile(`(?:unknown|duplicate) field "([^"]+)"`)
 
 // decodeErrors reports what the strict decoder found, each problem at the line of its field where that can be found.
 func (d *decoder) decodeErrors(doc document, n *yaml.Node, err error) {
+	if err = d.typeErrors(doc, n, err); err == nil {
+		return
+	}
 	strict, ok := runtime.AsStrictDecodingError(err)
 	if !ok {
 		d.fail(doc.line+n.Line-1, "%v", err)
