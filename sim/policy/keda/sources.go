@@ -54,13 +54,17 @@ func (t *trigger) cron(s sources, m *metadata, i int, kind autoscalingv2.MetricT
 	if start == end && start != "" {
 		m.errs = append(m.errs, errors.New("start and end can not have exactly same time input"))
 	}
-	if replicas != float64(int64(replicas)) || replicas == 0 && m.values["desiredReplicas"] != "" {
+	if _, ok := m.value("desiredReplicas"); ok && (replicas != float64(int64(replicas)) || replicas == 0) {
 		m.errs = append(m.errs, fmt.Errorf("desiredReplicas %q is not a whole number other than 0",
 			m.values["desiredReplicas"]))
 	}
 	var err error
-	if w.location, err = time.LoadLocation(zone); err != nil {
+	switch w.location, err = time.LoadLocation(zone); {
+	case err != nil:
 		m.errs = append(m.errs, fmt.Errorf("timezone %q is not known: write a name such as Europe/Berlin or UTC", zone))
+	case w.location == time.Local:
+		m.errs = append(m.errs, fmt.Errorf("timezone %q is another on each machine: write a name such as Europe/Berlin or UTC",
+			zone))
 	}
 	if s.clock != nil {
 		t.read = func(now units.Time) (float64, bool, error) {

@@ -83,10 +83,16 @@ type metadata struct {
 	errs   []error
 }
 
+// value returns a parameter; one that is empty or of blanks only is as good as absent.
+func (m *metadata) value(name string) (text string, ok bool) {
+	m.used[name] = true
+	text = strings.TrimSpace(m.values[name])
+	return text, text != ""
+}
+
 // text returns a required parameter.
 func (m *metadata) text(name string) string {
-	m.used[name] = true
-	v, ok := m.values[name]
+	v, ok := m.value(name)
 	if !ok {
 		m.errs = append(m.errs, fmt.Errorf("missing required parameter %q in metadata", name))
 	}
@@ -95,13 +101,12 @@ func (m *metadata) text(name string) string {
 
 // number returns a parameter that is a number; required without otherwise.
 func (m *metadata) number(name string, otherwise ...float64) float64 {
-	if _, ok := m.values[name]; !ok && len(otherwise) > 0 {
-		m.used[name] = true
+	if _, ok := m.value(name); !ok && len(otherwise) > 0 {
 		return otherwise[0]
 	}
 	before := len(m.errs)
 	text := m.text(name)
-	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	v, err := strconv.ParseFloat(text, 64)
 	if len(m.errs) > before {
 		return 0
 	}
@@ -113,8 +118,7 @@ func (m *metadata) number(name string, otherwise ...float64) float64 {
 
 // flag returns an optional parameter that is true or false.
 func (m *metadata) flag(name string, otherwise bool) bool {
-	m.used[name] = true
-	text, ok := m.values[name]
+	text, ok := m.value(name)
 	if !ok {
 		return otherwise
 	}
