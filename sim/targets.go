@@ -63,8 +63,8 @@ func checkTargets(list []manifest, p *plan.Plan) error {
 }
 
 // scaledTwice is what KEDA's webhook says of ScaledObjects whose target another autoscaler has already (KEDA v2.20.2
-// apis/keda/v1alpha1/scaledobject_webhook.go, verifyHpas and verifyScaledObjects). An autoscaler that comes after is not KEDA's to
-// refuse: both then say AmbiguousSelector.
+// apis/keda/v1alpha1/scaledobject_webhook.go, verifyHpas and verifyScaledObjects). An autoscaler that comes after is not
+// KEDA's to refuse: both then say AmbiguousSelector.
 func scaledTwice(list []manifest) (errs []error) {
 	first := map[string]string{}
 	for _, m := range list {
@@ -75,8 +75,8 @@ func scaledTwice(list []manifest) (errs []error) {
 		o, kind := m.object.(metav1.Object), m.object.GetObjectKind().GroupVersionKind().Kind
 		me, other := kind+" "+o.GetName(), first[ns+"/"+target]
 		if other != "" && keda.WantsAlone(m.object) {
-			errs = append(errs, fmt.Errorf("%s: spec.scaleTargetRef: %s is already scaled by the %s; remove one of them", m.at,
-				target, other))
+			errs = append(errs, fmt.Errorf("%s: spec.scaleTargetRef: %s is already scaled by the %s; remove one of them",
+				m.at, target, other))
 		}
 		if other == "" {
 			first[ns+"/"+target] = me

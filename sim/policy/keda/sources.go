@@ -63,8 +63,8 @@ func (t *trigger) cron(s sources, m *metadata, i int, kind autoscalingv2.MetricT
 	case err != nil:
 		m.errs = append(m.errs, fmt.Errorf("timezone %q is not known: write a name such as Europe/Berlin or UTC", zone))
 	case w.location == time.Local:
-		m.errs = append(m.errs, fmt.Errorf("timezone %q is another on each machine: write a name such as Europe/Berlin or UTC",
-			zone))
+		m.errs = append(m.errs, fmt.Errorf("timezone %q is another on each machine: write a name such as Europe/Berlin "+
+			"or UTC", zone))
 	}
 	if s.clock != nil {
 		t.read = func(now units.Time) (float64, bool, error) {
