@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"orrery/sim/plan"
-	"orrery/sim/policy/keda"
 )
 
 // checkTargets holds that services which come from the manifests are there, and that autoscalers scale something: an
@@ -56,33 +55,10 @@ func checkTargets(list []manifest, p *plan.Plan) error {
 		}
 		errs = append(errs, fmt.Errorf("%s: spec.scaleTargetRef: there is no %s in namespace %s; %s", m.at, want, ns, remedy))
 	}
-	if errs = append(errs, scaledTwice(list)...); len(errs) > 0 {
+	if len(errs) > 0 {
 		return &InputError{errors.Join(errs...)}
 	}
 	return nil
-}
-
-// scaledTwice is what KEDA's webhook says of ScaledObjects whose target another autoscaler has already (KEDA v2.20.2
-// apis/keda/v1alpha1/scaledobject_webhook.go, verifyHpas and verifyScaledObjects). An autoscaler that comes after is not
-// KEDA's to refuse: both then say AmbiguousSelector.
-func scaledTwice(list []manifest) (errs []error) {
-	first := map[string]string{}
-	for _, m := range list {
-		ns, target, ok := scaleTarget(m.object)
-		if !ok {
-			continue
-		}
-		o, kind := m.object.(metav1.Object), m.object.GetObjectKind().GroupVersionKind().Kind
-		me, other := kind+" "+o.GetName(), first[ns+"/"+target]
-		if other != "" && keda.WantsAlone(m.object) {
-			errs = append(errs, fmt.Errorf("%s: spec.scaleTargetRef: %s is already scaled by the %s; remove one of them",
-				m.at, target, other))
-		}
-		if other == "" {
-			first[ns+"/"+target] = me
-		}
-	}
-	return errs
 }
 
 // scalable are the kinds that autoscalers find.

@@ -67,8 +67,8 @@ var badInputs = map[string]struct {
 	"manifests: scaled twice": {
 		map[string]string{"s.yaml": chat, "m.yaml": hpa + "metadata: {name: first}\nspec: {maxReplicas: 2, " +
 			"scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: chat}}\n---\n" + cronScaled("second", `"3"`)},
-		[]string{"m.yaml:8: spec.scaleTargetRef: Deployment/chat is already scaled by the HorizontalPodAutoscaler first",
-			"remove one of them"}},
+		[]string{"m.yaml:8: KEDA's webhook refuses it: the workload 'chat' of type 'apps/v1.Deployment' is already managed",
+			"remove the HorizontalPodAutoscaler"}},
 	"manifests: values of other types": {
 		map[string]string{"s.yaml": chat, "m.yaml": cronScaled("third", "3") + "  maxReplicaCount: many\n"},
 		[]string{`m.yaml:6: spec.triggers[0].metadata.desiredReplicas: want text, found the number 3; put it in quotes: "3"`,

@@ -36,13 +36,6 @@ func IsScaledObject(obj runtime.Object) bool {
 	return ok
 }
 
-// WantsAlone reports whether an object is a ScaledObject that does not take over an autoscaler of its target which is
-// there before it.
-func WantsAlone(obj runtime.Object) bool {
-	so, ok := obj.(*v1alpha1.ScaledObject)
-	return ok && so.Annotations[v1alpha1.ScaledObjectTransferHpaOwnershipAnnotation] != "true"
-}
-
 // Check reports what KEDA's webhook or schema refuses about an object of its own, and what is not simulated, all at
 // once. Whether the scale target exists only shows later. Objects of other kinds are right.
 func Check(obj runtime.Object) []error {
