@@ -29,7 +29,7 @@ func findAnswers(d *result.Data) (Level, string, bool) {
 	}
 	q := &s.Requests
 	level := Info
-	switch failed := ratio(float64(q.Rejected+q.TimedOut), float64(q.Arrived)); {
+	switch failed := ratio(float64(q.Rejected+q.TimedOut+q.InFlight), float64(q.Arrived)); {
 	case failed > 0.01: // it only colours the finding
 		level = Bad
 	case failed == 0 && q.Arrived > 0 && !missedAny(s):

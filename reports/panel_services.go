@@ -22,6 +22,7 @@ func buildServices(d *result.Data) Content {
 	}
 	counts := Table{ID: "requests", Title: "Requests", Columns: []Column{{"service", "Service", "", Text},
 		{"arrived", "Arrived", "", Count}, {"completed", "Completed", "", Count}, {"rejected", "Rejected", "", Count},
+		{"too_long", "Too long for a server", "", Count},
 		{"timed_out", "Timed out", "", Count}, {"stopped", "Answered by a stage", "", Count},
 		{"in_flight", "In flight", "", Count}, {"retries", "Retries", "", Count},
 		{"lost_tries", "Lost with a replica", "", Count}}}
@@ -35,7 +36,7 @@ func buildServices(d *result.Data) Content {
 	for _, name := range s.ServiceNames {
 		v := s.Services[name]
 		q := &v.Requests
-		counts.Rows = append(counts.Rows, []Cell{T(name), I(q.Arrived), I(q.Completed), I(q.Rejected), I(q.TimedOut),
+		counts.Rows = append(counts.Rows, []Cell{T(name), I(q.Arrived), I(q.Completed), I(q.Rejected), I(q.TooLong), I(q.TimedOut),
 			I(q.Stopped), I(q.InFlight), I(q.Retries), I(q.LostTries)})
 		row := []Cell{T(name), T(modelOf(&v))}
 		for _, x := range []struct {
@@ -74,7 +75,7 @@ func servicesText(s *result.Serving) string {
 	for _, x := range []struct {
 		n    int64
 		what string
-	}{{q.Rejected, "rejected"}, {q.TimedOut, "timed out"}, {q.InFlight, "still in flight at the end"}} {
+	}{{q.Rejected - q.TooLong, "rejected"}, {q.TooLong, "too long for a server"}, {q.TimedOut, "timed out"}, {q.InFlight, "still in flight at the end"}} {
 		if x.n > 0 {
 			bad = append(bad, FormatCount(float64(x.n))+" "+x.what)
 		}

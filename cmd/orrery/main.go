@@ -1,5 +1,6 @@
-// Command orrery answers, before the money is spent, what a GPU cluster would do: it replays a trace against fake GPU
-// nodes under the real kube-scheduler, in virtual time, and reports utilization, queueing and cost.
+// Command orrery answers, before the money is spent, what a GPU cluster would do: it replays traces of jobs and of
+// requests against fake GPU nodes under real Kubernetes controllers, in virtual time, and reports utilization, queueing,
+// latencies and cost.
 //
 // This package reads arguments and prints; every decision is made below it.
 package main
@@ -97,14 +98,19 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "orrery",
 		Short: "What would this GPU cluster do?",
-		Long: `Orrery replays a trace of GPU jobs against fake GPU nodes under the real kube-scheduler, in virtual time, and reports
-utilization, queueing and cost. The same scenario, trace and seed give the same result, byte for byte.
+		Long: `Orrery replays traces of GPU jobs, and of requests to language models, against fake GPU nodes under the real
+kube-scheduler and the real autoscalers, in virtual time, and reports utilization, queueing, latencies and cost. The
+same scenario, trace and seed give the same result, byte for byte.
+
+A scenario is a YAML file: see orrery scenario list for those to start from, and scenarios/README.md for your own.
 
 Results go to stdout and to the result folder, talk goes to stderr.
 Exit codes: 0 done · 1 failed · 2 bad usage or input · 3 an expectation of the scenario was missed.`,
 		Example: `  orrery run demo                                  # the embedded default, no files needed
   orrery run my.yaml --set cluster.pools.a100.nodes=48
   orrery explain out/demo pod/language/demo-0000017-0 # why did it wait?
+  orrery run burst-hpa-queue --out out/burst       # a chat service, its autoscaler, ten times the requests at once
+  orrery explain out/burst service/chat            # who changed its replicas, when, and when users waited
   orrery report out/demo                           # the same figures, without simulating again`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

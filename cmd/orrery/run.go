@@ -53,6 +53,8 @@ in its result.json, so that you can see for yourself.`,
 		Example: `  orrery run demo --out out/demo
   orrery run my.yaml --trace jobs.ndjson.zst --seed 7
   orrery run demo --set 'cluster.pools.h100.nodes=4' --set horizon=2d
+  orrery run burst-hpa-queue --set 'services.chat.requests={file: AzureLLMInferenceTrace_conv.csv}'
+  orrery run my.yaml --quiet --out out/a                 # for scripts: all figures are in out/a/result.json
   orrery run my.yaml --exact-upstream --out out/exact    # then compare journal.sha256 in both result.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return run(c, args[0], f) },

@@ -23,7 +23,7 @@ type traceFlags struct {
 
 func (f *traceFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.format, "format", "",
-		"format of the input; found out by itself when empty (see `orrery trace formats`)")
+		"format of the input; found out by itself when empty (orrery trace formats lists them)")
 	c.Flags().StringArrayVar(&f.set, "option", nil, "option of the format as name=value, e.g. kalos=true; repeatable")
 	c.Flags().BoolVar(&f.skipBad, "skip-bad", false, "leave malformed rows out, and count them, instead of failing")
 	c.Flags().IntVar(&f.reorder, "reorder", 0,

@@ -44,8 +44,12 @@ func Short(w io.Writer, d *result.Data) error {
 	}
 	shortGPUs(line, &s.GPU)
 	shortCost(line, &s.Cost, &s.GPU)
-	if n := len(s.Warnings); n > 0 {
-		line("warnings", "%d; the first: %s", n, s.Warnings[0].Message)
+	if len(s.Warnings) > 0 {
+		var codes []string
+		for i := range s.Warnings {
+			codes = append(codes, s.Warnings[i].Code)
+		}
+		line("warnings", "%s", strings.Join(codes, ", "))
 	}
 	if n := len(s.Expectations); n > 0 {
 		met := 0
@@ -111,10 +115,19 @@ func shortWaits(line lineFunc, s *result.Summary) {
 func shortServices(line lineFunc, s *result.Serving, rows int) {
 	q := &s.Requests
 	text := fmt.Sprintf("%s arrived", reports.FormatCount(float64(q.Arrived)))
+	failed := "failed"
+	switch {
+	case q.TimedOut == 0 && q.TooLong == q.Rejected:
+		failed = "too long"
+	case q.TimedOut == 0:
+		failed = "rejected"
+	case q.Rejected == 0:
+		failed = "timed out"
+	}
 	for _, p := range []struct {
 		n    int64
 		name string
-	}{{q.Completed + q.Stopped, "answered"}, {q.Rejected + q.TimedOut, "failed"}, {q.InFlight, "in flight"}} {
+	}{{q.Completed + q.Stopped, "answered"}, {q.Rejected + q.TimedOut, failed}, {q.InFlight, "in flight"}} {
 		if p.n > 0 {
 			text += fmt.Sprintf(", %s %s", reports.FormatCount(float64(p.n)), p.name)
 		}

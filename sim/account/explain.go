@@ -127,6 +127,7 @@ type NotFoundError struct {
 	What    string   // kind of object; "" = a pod or a job
 	Hint    string   // why, where that is known
 	Similar []string // names like it, the likest first
+	Others  []string // of the kind, the first ones, when none is like it
 }
 
 // Error names what is like the query.
@@ -138,12 +139,14 @@ func (e *NotFoundError) Error() string {
 			text += ": " + e.Hint
 		case len(e.Similar) > 0:
 			text += "; did you mean " + strings.Join(e.Similar, ", ") + "?"
+		case len(e.Others) > 0:
+			text += "; there are " + strings.Join(e.Others, ", ")
 		}
 		return text
 	}
 	if len(e.Similar) == 0 {
-		return fmt.Sprintf("the journal has no pod or job %q; write job/NAME or pod/NAMESPACE/NAME as in %s and %s",
-			e.Query, result.JobsFile, result.PodsFile)
+		return fmt.Sprintf("the journal has no pod or job %q; write job/NAME or pod/NAMESPACE/NAME as in %s and %s, or "+
+			"service/NAME, hpa/NAME, deployment/NAME, node/NAME", e.Query, result.JobsFile, result.PodsFile)
 	}
 	return fmt.Sprintf("the journal has no pod or job %q; did you mean %s?", e.Query, strings.Join(e.Similar, ", "))
 }
@@ -423,6 +426,7 @@ type similar struct {
 	want  string
 	found bool
 	best  []candidate // by distance, then name
+	first []string    // the first names seen
 }
 
 type candidate struct {
@@ -437,6 +441,9 @@ const similarMax = 5
 func (s *similar) see(name string) {
 	if s.found {
 		return
+	}
+	if len(s.first) < similarMax && !slices.Contains(s.first, name) {
+		s.first = append(s.first, name)
 	}
 	_, short, ok := strings.Cut(name, "/")
 	d := editDistance(s.want, name)

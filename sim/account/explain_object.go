@@ -88,8 +88,11 @@ func explainObject(r *journal.Reader, t *objectTeller) (*Explanation, error) {
 		return nil, err
 	}
 	if !t.found {
-		e := &NotFoundError{Query: t.query, What: t.kind, Similar: t.like.names(strings.ToLower(t.query[:len(t.query)-
-			len(t.like.want)]))}
+		prefix := strings.ToLower(t.query[:len(t.query)-len(t.like.want)])
+		e := &NotFoundError{Query: t.query, What: t.kind, Similar: t.like.names(prefix)}
+		for _, name := range t.like.first {
+			e.Others = append(e.Others, prefix+name)
+		}
 		if t.kind == "request" && !t.requests {
 			e.Hint = "the run has no records of single requests; set journal: {requests: true} in the scenario"
 		}

@@ -247,6 +247,7 @@ func (f *Fold) requests(b journal.Requests) error {
 	t := &s.sum
 	for _, x := range []struct{ to, from *int64 }{
 		{&t.Arrived, &b.Arrived}, {&t.Completed, &b.Completed}, {&t.Rejected, &b.Rejected}, {&t.TimedOut, &b.TimedOut},
+		{&t.TooLong, &b.TooLong},
 		{&t.Stopped, &b.Stopped}, {&t.Retries, &b.Retries}, {&t.Lost, &b.Lost}, {&t.Good, &b.Good}, {&t.Input, &b.Input},
 		{&t.Cached, &b.Cached}, {&t.Output, &b.Output}, {&t.Prefilled, &b.Prefilled}, {&t.Generated, &b.Generated},
 		{&t.Preemptions, &b.Preemptions},

@@ -35,6 +35,7 @@ func addRequests(to, from *result.Requests) {
 	to.Arrived += from.Arrived
 	to.Completed += from.Completed
 	to.Rejected += from.Rejected
+	to.TooLong += from.TooLong
 	to.TimedOut += from.TimedOut
 	to.Stopped += from.Stopped
 	to.InFlight += from.InFlight
@@ -54,7 +55,7 @@ func (f *Fold) serviceResult(s *service, d *result.Data) (result.Service, result
 		QueueWait: s.queue.distribution(), Target: float64(s.Target) / 1e6,
 		TTFTBound: s.Service.TTFT.Seconds(), TPOTBound: s.Service.TPOT.Seconds(), E2EBound: s.Service.E2E.Seconds(),
 		Requests: result.Requests{Arrived: t.Arrived, Completed: t.Completed, Rejected: t.Rejected, TimedOut: t.TimedOut,
-			Stopped: t.Stopped, InFlight: t.InFlight, Good: t.Good, Retries: t.Retries, LostTries: t.Lost},
+			TooLong: t.TooLong, Stopped: t.Stopped, InFlight: t.InFlight, Good: t.Good, Retries: t.Retries, LostTries: t.Lost},
 		InputTokens: t.Input, CachedTokens: t.Cached, OutputTokens: t.Output, Prefilled: t.Prefilled, Generated: t.Generated,
 		Preemptions: t.Preemptions, ReplicasMax: s.readyPeak, ScaleUps: s.ups, ScaleDowns: s.downs}
 	if ended := t.Completed + t.Rejected + t.TimedOut; ended > 0 {

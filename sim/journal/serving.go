@@ -61,6 +61,7 @@ type Requests struct {
 	// Ends of requests in the window.
 	Completed int64 `json:"completed,omitempty"`
 	Rejected  int64 `json:"rejected,omitempty"`  // by admission, a full queue, or with a replica that went, after all retries
+	TooLong   int64 `json:"too_long,omitempty"`  // of Rejected: longer than the server takes, or than its KV cache
 	TimedOut  int64 `json:"timed_out,omitempty"` // the client gave up, after all retries
 	Stopped   int64 `json:"stopped,omitempty"`   // by a stage of the pipeline: answered from a cache or refused by a guardrail
 	// InFlight is those arrived and not ended, now; Queued the part of them that the router holds for want of a replica.

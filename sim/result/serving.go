@@ -20,6 +20,7 @@ type Requests struct {
 	Arrived   int64 `json:"arrived"`
 	Completed int64 `json:"completed"`
 	Rejected  int64 `json:"rejected"`
+	TooLong   int64 `json:"too_long,omitempty"` // of Rejected: longer than the server takes, or than its KV cache
 	TimedOut  int64 `json:"timed_out"`
 	Stopped   int64 `json:"stopped"` // by a stage of the pipeline: answered from a cache or refused by a guardrail
 	InFlight  int64 `json:"in_flight"`

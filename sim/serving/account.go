@@ -68,7 +68,7 @@ func (s *service) requests(sum *integrals, span units.Duration) journal.Requests
 	b := journal.Requests{
 		Service: s.plan.Name, Span: span,
 		Arrived: w.arrived, Completed: w.completed, Rejected: w.rejected, TimedOut: w.timedOut, Stopped: w.stopped,
-		InFlight: s.inFlight(), Queued: int64(s.entry.queue.n + s.decode.queue.n),
+		TooLong: w.tooLong, InFlight: s.inFlight(), Queued: int64(s.entry.queue.n + s.decode.queue.n),
 		Retries: w.retries, Lost: w.lost, Good: w.good,
 		Input: w.input, Cached: w.cached, Output: w.output,
 		Prefilled: sum.prefilled, Generated: sum.generated, Preemptions: sum.preemptions,

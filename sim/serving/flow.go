@@ -237,6 +237,9 @@ func (p *Plane) end(r *request, how outcome) {
 			c.completed++
 		case rejected:
 			c.rejected++
+			if r.final {
+				c.tooLong++
+			}
 		case timedOut:
 			c.timedOut++
 		case stopped:

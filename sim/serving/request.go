@@ -80,7 +80,7 @@ type request struct {
 
 	place   place
 	epoch   uint32 // grows when what was scheduled no longer counts; never reset
-	final   bool   // the failed try must not be repeated
+	final   bool   // the failed try must not be repeated: the request fits no server
 	serving bool   // in a timed step: it has one of the servers
 	expires bool   // it is in the list of time-outs
 	tries   int

@@ -12,7 +12,7 @@ import (
 )
 
 // counts are ends and arrivals of requests.
-type counts struct{ arrived, completed, rejected, timedOut, stopped int64 }
+type counts struct{ arrived, completed, rejected, tooLong, timedOut, stopped int64 }
 
 // service is a service and its requests.
 type service struct {
