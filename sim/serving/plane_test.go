@@ -38,6 +38,26 @@ func TestOneRequest(t *testing.T) {
 	}
 }
 
+// TestTooLong: a request that no server takes is not tried again, and is told apart from one that found a full queue.
+func TestTooLong(t *testing.T) {
+	s := chat("chat")
+	s.Router.MaxInFlight, s.Router.MaxQueue = 1, 1
+	s.Client.Retries = 3
+	var rs []plan.Request
+	for i, input := range []int{10, 10, 200} {
+		rs = append(rs, plan.Request{ID: int64(i + 1), At: ms(float64(100 * i)), Input: input, Output: 1})
+	}
+	g := newRig(t, []plan.Service{s}, &given{requests: rs})
+	e := half("a", plan.RoleBoth, "")
+	e.Spec.Engine.MaxModelTokens = 150
+	g.ok(g.ReplicaReady(0, e))
+	g.drain()
+	g.ok(g.Window(ms(1000)))
+	if w := g.windows[0]; w.Completed != 2 || w.Rejected != 1 || w.TooLong != 1 || w.Retries != 0 {
+		t.Errorf("%+v", w)
+	}
+}
+
 // TestQueueing checks the router's queue: scale from nothing, bounds, first come first served.
 func TestQueueing(t *testing.T) {
 	s := chat("chat")
