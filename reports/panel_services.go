@@ -36,8 +36,8 @@ func buildServices(d *result.Data) Content {
 	for _, name := range s.ServiceNames {
 		v := s.Services[name]
 		q := &v.Requests
-		counts.Rows = append(counts.Rows, []Cell{T(name), I(q.Arrived), I(q.Completed), I(q.Rejected), I(q.TooLong), I(q.TimedOut),
-			I(q.Stopped), I(q.InFlight), I(q.Retries), I(q.LostTries)})
+		counts.Rows = append(counts.Rows, []Cell{T(name), I(q.Arrived), I(q.Completed), I(q.Rejected), I(q.TooLong),
+			I(q.TimedOut), I(q.Stopped), I(q.InFlight), I(q.Retries), I(q.LostTries)})
 		row := []Cell{T(name), T(modelOf(&v))}
 		for _, x := range []struct {
 			d *result.Distribution
@@ -75,7 +75,8 @@ func servicesText(s *result.Serving) string {
 	for _, x := range []struct {
 		n    int64
 		what string
-	}{{q.Rejected - q.TooLong, "rejected"}, {q.TooLong, "too long for a server"}, {q.TimedOut, "timed out"}, {q.InFlight, "still in flight at the end"}} {
+	}{{q.Rejected - q.TooLong, "rejected"}, {q.TooLong, "too long for a server"},
+		{q.TimedOut, "timed out"}, {q.InFlight, "still in flight at the end"}} {
 		if x.n > 0 {
 			bad = append(bad, FormatCount(float64(x.n))+" "+x.what)
 		}
