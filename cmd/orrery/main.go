@@ -1,6 +1,6 @@
 // Command orrery answers, before the money is spent, what a GPU cluster would do: it replays traces of jobs and of
-// requests against fake GPU nodes under real Kubernetes controllers, in virtual time, and reports utilization, queueing,
-// latencies and cost.
+// requests against fake GPU nodes under real Kubernetes controllers, in virtual time, and reports utilization,
+// queueing, latencies and cost.
 //
 // This package reads arguments and prints; every decision is made below it.
 package main
