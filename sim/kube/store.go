@@ -110,6 +110,9 @@ func New(o Options) (*Store, error) {
 	if o.Now == nil {
 		return nil, errors.New("kube: Options.Now is required")
 	}
+	if err := plainEquality(); err != nil {
+		return nil, fmt.Errorf("kube: preparing comparisons: %w", err)
+	}
 	s := &Store{opts: o, tables: map[*kind]*table{}, perNS: map[string]int{}, owners: newOwnerIndex()}
 	var err error
 	s.kinds, err = newKindTable(o.Schemes, append(o.Customs.clusterScoped(), o.ClusterScoped...),
@@ -303,7 +306,7 @@ func (s *Store) commit(k *kind, verb, sub string, old, obj runtime.Object) {
 	default:
 		t.objs[ns][name] = obj
 	}
-	t.history.add(c)
+	t.history.add(c, s.opts.Now())
 	early := t.early
 	s.data.Unlock()
 	for _, inf := range early {
