@@ -2,9 +2,11 @@ package kube
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -363,6 +365,40 @@ func TestWatch(t *testing.T) {
 	}
 	if _, err := f.Watch(podsGVR, "", from, nil, nil); !apierrors.IsResourceExpired(err) {
 		t.Errorf("from long ago: %v", err)
+	}
+}
+
+// TestWatchHistory holds the ring of changes against a list of all of them.
+func TestWatchHistory(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var h history
+	var all []pastCommit
+	now := time.Unix(0, 0)
+	for rv := uint64(1); rv <= 20_000; rv += 1 + rng.Uint64N(2) {
+		if rng.IntN(3000) == 0 {
+			now = now.Add(time.Hour) // all that is old goes
+		}
+		now = now.Add(time.Duration(rng.IntN(100)) * time.Millisecond)
+		h.add(Commit{RV: rv}, now)
+		all = append(all, pastCommit{Commit{RV: rv}, now})
+		from := rng.Uint64N(rv + 1)
+		if rng.IntN(2) == 0 {
+			from = rv - min(rv, rng.Uint64N(400))
+		}
+		want := slices.IndexFunc(all, func(c pastCommit) bool { return c.RV > from })
+		if want < 0 {
+			want = len(all)
+		}
+		got, ok := h.since(from)
+		missed := len(all) - want
+		if ok && (len(got) != missed || missed > 0 && got[0].RV != all[want].RV) {
+			t.Fatalf("since %d at %d: %d changes, want %d", from, rv, len(got), missed)
+		}
+		fresh := missed <= historyLeast || missed <= historyLength && now.Sub(all[want].at) <= historyAge
+		if fresh != ok {
+			t.Fatalf("since %d at %d: known is %v, want %v: %d changes, the first %s ago", from, rv, ok, fresh, missed,
+				now.Sub(all[want].at))
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strconv"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,39 +16,62 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// historyLength is how many changes of a resource a watch may lag behind. Upstream's watch cache keeps a window of
-// time; here a client that lists and then watches is at most the writes of one instant late.
-const historyLength = 4096
+// How many changes of a resource a watch may lag behind: historyLength, and of those older than historyAge as many as
+// make up historyLeast. A client that lists and then watches is at most the writes of one instant late; a foreign one
+// may lose its connection for a while, and upstream's watch cache keeps what is that old for such
+// (k8s.io/apiserver v0.37.2 pkg/storage/cacher: DefaultEventFreshDuration). Every change holds two states of an object:
+// without a bound by age most of what lives in a long run would be pods and statuses of the past.
+const (
+	historyLength = 4096
+	historyLeast  = 256
+	historyAge    = 75 * time.Second
+)
 
 // history is a ring of the last changes of one resource.
 type history struct {
-	ring  []Commit
+	ring  []pastCommit
 	start int    // index of the oldest
-	lost  uint64 // resourceVersion of the newest change that was overwritten
+	n     int    // changes in the ring
+	lost  uint64 // resourceVersion of the newest change that was dropped
 }
 
-// add appends a change, forgetting the oldest if there is no room.
-func (h *history) add(c Commit) {
-	if len(h.ring) < historyLength {
-		h.ring = append(h.ring, c)
-		return
-	}
-	h.lost = h.ring[h.start].RV
-	h.ring[h.start] = c
-	h.start = (h.start + 1) % historyLength
+// pastCommit is a commit and when it was.
+type pastCommit struct {
+	Commit
+	at time.Time
 }
+
+// add appends a change, forgetting those before it that are too many or too old.
+func (h *history) add(c Commit, now time.Time) {
+	for h.n == historyLength || h.n >= historyLeast && now.Sub(h.ring[h.start].at) > historyAge {
+		h.lost = h.ring[h.start].RV
+		h.ring[h.start] = pastCommit{}
+		h.start = (h.start + 1) % len(h.ring)
+		h.n--
+	}
+	if h.n == len(h.ring) {
+		grown := make([]pastCommit, min(max(2*h.n, historyLeast/16), historyLength))
+		for i := range h.n {
+			grown[i] = *h.at(i)
+		}
+		h.ring, h.start = grown, 0
+	}
+	h.n++
+	*h.at(h.n - 1) = pastCommit{c, now}
+}
+
+// at returns the i-th change, the oldest first.
+func (h *history) at(i int) *pastCommit { return &h.ring[(h.start+i)%len(h.ring)] }
 
 // since returns the changes after rv, oldest first, and whether none is missing.
 func (h *history) since(rv uint64) ([]Commit, bool) {
 	if rv < h.lost {
 		return nil, false
 	}
-	n := len(h.ring)
-	at := func(i int) Commit { return h.ring[(h.start+i)%n] }
-	first := sort.Search(n, func(i int) bool { return at(i).RV > rv })
-	out := make([]Commit, 0, n-first)
-	for i := first; i < n; i++ {
-		out = append(out, at(i))
+	first := sort.Search(h.n, func(i int) bool { return h.at(i).RV > rv })
+	out := make([]Commit, 0, h.n-first)
+	for i := first; i < h.n; i++ {
+		out = append(out, h.at(i).Commit)
 	}
 	return out, true
 }
