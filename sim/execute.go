@@ -36,6 +36,7 @@ type Execution struct {
 	Stop     *atomic.Bool // optional
 	// ExactUpstream is that of Params.
 	ExactUpstream bool
+	Between       func() // that of Params
 }
 
 // Execute runs the plan, folds its journal as it is written, and leaves a whole result folder.
@@ -58,7 +59,7 @@ func (x Execution) execute(folder *result.Folder, started time.Time) (*result.Da
 		OnRequest: folder.AddRequest, Description: x.Plan.Description,
 		Config: string(x.Plan.Resolved), Repeatable: repeatable(x.Plan)})
 	out, err := Run(Params{Plan: x.Plan, Jobs: x.Jobs, Requests: x.Requests, Sink: journal.Multi{writer, fold},
-		Progress: x.Progress, Stop: x.Stop, ExactUpstream: x.ExactUpstream,
+		Progress: x.Progress, Stop: x.Stop, ExactUpstream: x.ExactUpstream, Between: x.Between,
 		SinkErr: func() error { return errors.Join(writer.Err(), fold.Err()) }})
 	if err != nil {
 		return nil, err

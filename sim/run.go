@@ -37,6 +37,9 @@ type Params struct {
 	SinkErr func() error
 	// ExactUpstream runs kube-scheduler's own scheduling cycle instead of the incremental one. The journal is the same.
 	ExactUpstream bool
+	// Between is called before every event, when nothing else of the run goes on: a good moment to collect garbage.
+	// Optional.
+	Between func()
 
 	watch func(kube.Commit) // sees every write of the API; tests only
 	// metrics are the metrics APIs, instead of those of the run; tests only.
@@ -140,7 +143,7 @@ func Run(p Params) (Outcome, error) {
 	}
 	var out Outcome
 	err = engine.Bubble(engine.Watchdog{Progress: &p.Progress.Progress}, func() error {
-		e, err := engine.New(engine.Params{Epoch: p.Plan.Epoch}, &p.Progress.Progress)
+		e, err := engine.New(engine.Params{Epoch: p.Plan.Epoch, Between: p.Between}, &p.Progress.Progress)
 		if err != nil {
 			return err
 		}

@@ -44,9 +44,7 @@ func (e missedError) Error() string {
 }
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		paceCollector()
-	}
+	paceCollector()
 	// One thing happens after the other in a run; a second processor is only woken up for nothing at every hand-over.
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)

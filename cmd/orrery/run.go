@@ -247,7 +247,8 @@ func simulate(c *cobra.Command, s *scenarios.Scenario, f runFlags) (*result.Data
 	defer stopProfile()
 	bar := startProgress(talk, progress, p.Horizon, load)
 	data, err := sim.Execute(sim.Execution{Plan: p, Jobs: jobs, Requests: asked, Book: s.Book(), Out: f.out,
-		Report: html.Render, ExactUpstream: f.exact, Command: os.Args, Progress: progress, Stop: &stop})
+		Report: html.Render, ExactUpstream: f.exact, Command: os.Args, Progress: progress, Stop: &stop,
+		Between: betweenEvents()})
 	bar.stop()
 	var hang *engine.HangError
 	if errors.As(err, &hang) {

@@ -89,6 +89,9 @@ type Params struct {
 	Epoch time.Time
 	// InstantCap bounds the number of events at one instant (livelock guard). 0 = DefaultInstantCap.
 	InstantCap int
+	// Between is called on the driver before every event, when every other goroutine of the bubble waits: whatever holds
+	// up the process, as a garbage collection does, holds up nothing then. Optional. It must not touch the run.
+	Between func()
 }
 
 // DefaultInstantCap is far above what the largest legitimate burst needs (a million pods submitted at once cost about
@@ -104,6 +107,7 @@ type Engine struct {
 	seq        uint64
 	executed   uint64
 	instantCap int
+	between    func()
 	atInstant  int
 	settled    []func()
 	stopped    error
@@ -148,12 +152,15 @@ func New(p Params, progress *Progress) (*Engine, error) {
 	if p.InstantCap == 0 {
 		p.InstantCap = DefaultInstantCap
 	}
+	if p.Between == nil {
+		p.Between = func() {}
+	}
 	if progress == nil {
 		progress = new(Progress)
 	}
 	t := time.NewTimer(time.Hour)
 	t.Stop()
-	return &Engine{epoch: p.Epoch, instantCap: p.InstantCap, wake: make(chan struct{}, 1), timer: t,
+	return &Engine{epoch: p.Epoch, instantCap: p.InstantCap, between: p.Between, wake: make(chan struct{}, 1), timer: t,
 		progress: progress}, nil
 }
 
@@ -299,6 +306,7 @@ func (e *Engine) Run(until units.Time) (drained bool, err error) {
 			continue
 		}
 		e.heap.pop()
+		e.between()
 		if err := e.execute(ev); err != nil {
 			return false, err
 		}
