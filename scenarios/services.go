@@ -113,6 +113,18 @@ type BatchModel struct {
 	MaxBatch int `yaml:"maxBatch" min:"1" max:"100000"`
 	// Longest that a batch waits to fill up.
 	MaxDelay Duration `yaml:"maxDelay"`
+	// Sizes of batches that go without waiting to grow further, each at most maxBatch. None: maxBatch.
+	PreferredBatchSizes []int `yaml:"preferredBatchSizes,omitempty" min:"1" max:"100000"`
+	// Answers wait for those of batches that began before.
+	PreserveOrdering bool `yaml:"preserveOrdering"`
+	// The queue in which requests wait, and that of each level of priority that has none of its own.
+	Queue BatchQueue `yaml:"queue"`
+	// Levels of priority, 1 is the most urgent; 0: none.
+	PriorityLevels int `yaml:"priorityLevels" min:"0" max:"1000"`
+	// Level of requests whose tenant has none. Required with priorityLevels.
+	DefaultPriorityLevel int `yaml:"defaultPriorityLevel" min:"0" max:"1000"`
+	// Who is of which level, and queues of their own.
+	Priorities []BatchPriority `yaml:"priorities,omitempty"`
 	// Copies of the model in one replica that work side by side.
 	Instances int `yaml:"instances" min:"1" max:"1000"`
 	// Coefficient of variation of a batch's time, which is gamma distributed; 0: always the same.
@@ -122,7 +134,36 @@ type BatchModel struct {
 }
 
 // SetDefaults takes one at a time.
-func (b *BatchModel) SetDefaults() { b.MaxBatch, b.Instances = 1, 1 }
+func (b *BatchModel) SetDefaults() {
+	b.MaxBatch, b.Instances = 1, 1
+	b.Queue.SetDefaults()
+}
+
+// BatchQueue bounds a queue of a batch server.
+type BatchQueue struct {
+	// Longest that a request waits. 0s: for ever.
+	Timeout Duration `yaml:"timeout"`
+	// What becomes of one that has waited longer. reject: it fails. delay: it goes behind the others of its level.
+	TimeoutAction string `yaml:"timeoutAction" enum:"reject|delay"`
+	// Requests that may wait; another one fails at once. 0: no bound.
+	MaxSize int `yaml:"maxSize" min:"0" max:"1000000000"`
+}
+
+// SetDefaults rejects.
+func (q *BatchQueue) SetDefaults() { q.TimeoutAction = timeoutReject }
+
+// What becomes of requests that have waited too long.
+const timeoutReject, timeoutDelay = "reject", "delay"
+
+// BatchPriority is a level of priority of a batch server.
+type BatchPriority struct {
+	// The level, from 1, the most urgent.
+	Level int `yaml:"level" required:"true" min:"1" max:"1000"`
+	// Tenants whose requests are of it.
+	Tenants []string `yaml:"tenants,omitempty"`
+	// Its queue. Default: the model's.
+	Queue *BatchQueue `yaml:"queue,omitempty"`
+}
 
 // Replicas is a group of equal replicas.
 type Replicas struct {

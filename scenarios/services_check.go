@@ -48,6 +48,8 @@ func (s *Scenario) checkServed(path string, v *Service) {
 				"batch: {base: 2ms, perItem: 1ms, maxBatch: 32}", path)
 		case b.Base == 0 && b.PerItem == 0 && b.PerToken == 0:
 			p(path+".engine.batch", "%s.engine.batch: a batch takes no time; add base, perItem or perToken", path)
+		default:
+			s.checkBatch(path+".engine.batch", b)
 		}
 		if v.Model != "" || v.Shape != nil || v.Prefill != nil || v.Decode != nil {
 			p(path, "%s: engine batch serves a classic model; remove model, shape, prefill and decode", path)

@@ -95,9 +95,7 @@ func (v *Service) planEngine(device plan.Accelerator) (plan.Engine, error) {
 		if b == nil {
 			b = new(BatchModel) // reported as missing
 		}
-		return plan.Engine{Preset: plan.EngineBatch, Batch: &plan.BatchModel{Base: units.Duration(b.Base),
-			PerItem: units.Duration(b.PerItem), PerToken: units.Duration(b.PerToken), MaxBatch: b.MaxBatch,
-			MaxDelay: units.Duration(b.MaxDelay), Instances: b.Instances, CV: b.CV, MemoryGiB: b.MemoryGiB}}, nil
+		return plan.Engine{Preset: plan.EngineBatch, Batch: b.plan()}, nil
 	}
 	e, err := serving.Preset(v.Engine.Preset, m, device)
 	if err != nil {

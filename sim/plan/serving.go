@@ -121,6 +121,15 @@ type BatchModel struct {
 	Base, PerItem units.Duration
 	MaxBatch      int
 	MaxDelay      units.Duration
+	// Preferred are sizes of batches that do not wait, each at most MaxBatch; none = MaxBatch.
+	Preferred []int
+	// PreserveOrder holds answers back until those of batches that began before are there.
+	PreserveOrder bool
+	// Queues are those of the levels of priority, from level 1, the most urgent; none = one queue without bounds. Requests
+	// of Tenants are of their levels, all others of Level.
+	Queues  []BatchQueue
+	Level   int
+	Tenants map[string]int
 	// Instances of the model in one replica work side by side.
 	Instances int
 	// CV is the coefficient of variation of a batch's time, 0 = none; the time is then gamma distributed.
@@ -130,6 +139,14 @@ type BatchModel struct {
 	// Exponential draws every batch's time from an exponential distribution with that mean; for comparison with theory.
 	Exponential bool
 	MemoryGiB   float64
+}
+
+// BatchQueue bounds a queue of a dynamic batcher.
+type BatchQueue struct {
+	// Timeout is how long a request may wait; 0 = for ever. Then it fails or, with Delay, goes behind the others.
+	Timeout units.Duration
+	Delay   bool
+	MaxSize int // requests; one more fails at once. 0 = no bound
 }
 
 // SLO is what a request's latencies should be within. 0 = no bound.

@@ -3,6 +3,7 @@ package serving
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,33 @@ func TestBatchErlangC(t *testing.T) {
 			t.Errorf("M/M/%d: mean wait %.4f, Erlang C says %.4f", c, got, want)
 		}
 		t.Logf("M/M/%d: mean wait %.4f, Erlang C says %.4f", c, got, want)
+	}
+}
+
+// TestBatchQueues checks what clients see of a batch server that gives requests up: they try again, and those of a tenant
+// with priority go first.
+func TestBatchQueues(t *testing.T) {
+	s := chat("ranked")
+	s.Client.Retries, s.Engine.Preset = 1, plan.EngineBatch
+	s.Engine.Batch = &plan.BatchModel{Base: msd(100), MaxBatch: 1, Instances: 1, Level: 2, Tenants: map[string]int{"gold": 1},
+		Queues: []plan.BatchQueue{{}, {Timeout: msd(250), MaxSize: 3}}}
+	src := &given{}
+	for i, tenant := range []string{"", "", "", "", "", "gold"} {
+		src.requests = append(src.requests, plan.Request{ID: int64(i + 1), At: ms(float64(i + 1)), Input: 1, Output: 1,
+			Tenant: tenant})
+	}
+	g := newRigOf(t, model.New, []plan.Service{s}, src)
+	g.ok(g.ReplicaReady(0, Endpoint{Name: "a", Spec: model.Spec{Role: plan.RoleBoth, Engine: s.Engine}}))
+	g.drain()
+	g.audit()
+	var got []string
+	for _, x := range g.ends {
+		got = append(got, fmt.Sprintf("%d %s after %d at %v", x.Request, x.Outcome, x.Tries, x.Ended))
+	}
+	t.Log(strings.Join(got, "\n"))
+	if len(got) != 6 || !strings.HasPrefix(got[0], "5 rejected after 2") || !strings.HasPrefix(got[1], "1 completed after 1") ||
+		!strings.HasPrefix(got[2], "6 completed after 1") || !strings.HasPrefix(got[3], "2 completed after 1") {
+		t.Errorf("requests ended\n%s", strings.Join(got, "\n"))
 	}
 }
 

@@ -92,11 +92,14 @@ func (r *replica) turn() error {
 		if req.q != t.q || req.at != r {
 			continue // it was taken away at the same instant
 		}
-		if !t.ended {
+		switch {
+		case !t.ended:
 			r.firstToken(req)
-			continue
+		case t.q.Refused != "":
+			r.gaveUp(req)
+		default:
+			r.served(req)
 		}
-		r.served(req)
 	}
 	r.told = r.told[:0]
 	r.look()
@@ -128,6 +131,14 @@ func (r *replica) served(req *request) {
 	} else {
 		r.p.modelDone(req)
 	}
+	r.p.dispatch(r.pool)
+}
+
+// gaveUp takes a request from the replica that will not serve it after all. Its client may try again.
+func (r *replica) gaveUp(req *request) {
+	r.drop(req)
+	r.failures++
+	r.p.fail(req)
 	r.p.dispatch(r.pool)
 }
 

@@ -143,7 +143,7 @@ func (r *request) ready(received bool) *model.Sequence {
 	}
 	*r.q = model.Sequence{
 		Owner: r, Input: r.modelInput(), Output: r.output,
-		Prefix: r.prefix, PrefixTokens: r.prefixTokens, Received: received,
+		Prefix: r.prefix, PrefixTokens: r.prefixTokens, Received: received, Level: r.svc.level(r.tenant),
 		Begun: never, First: never, Ended: never,
 	}
 	if received { // the first token came along: a decode server measures its tokens from then on

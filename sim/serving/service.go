@@ -135,6 +135,18 @@ func (s *service) arrive() error {
 	return nil
 }
 
+// level is the priority of a tenant's requests at a batch server, 0 = there are none.
+func (s *service) level(tenant string) int {
+	b := s.plan.Engine.Batch
+	if b == nil || len(b.Queues) == 0 {
+		return 0
+	}
+	if l := b.Tenants[tenant]; l > 0 {
+		return l
+	}
+	return b.Level
+}
+
 // prefixTokens is the size of the blocks that its requests name, 0 = they name none.
 func (s *service) prefixTokens() int {
 	if s.source == nil {

@@ -224,8 +224,9 @@ func TestBatchSpeed(t *testing.T) {
 func TestBatchSteps(t *testing.T) {
 	for i := range uint64(60) {
 		src := rand.New(rand.NewPCG(i, 1))
-		s := batchSpec(plan.BatchModel{Base: 5 * time.Millisecond, PerItem: time.Millisecond, MaxBatch: 1 + src.IntN(8),
-			MaxDelay: oneOf(src, 0, 3*time.Millisecond), Instances: 1 + src.IntN(3), CV: oneOf(src, 0, 0.5)})
+		m := randomBatchModel(src)
+		m.CV = oneOf(src, 0, 0.5)
+		s := batchSpec(m)
 		sc := script{prefix: 16}
 		sc.load(src)
 		whole, stepped := steps(t, &sc, func() (Replica, error) { return New(s) })
@@ -265,6 +266,9 @@ func TestBatchErrors(t *testing.T) {
 		{&plan.BatchModel{Instances: 1}, "at least 1"},
 		{&plan.BatchModel{Instances: 1, MaxBatch: 1, Base: -1}, "at least 0"},
 		{&plan.BatchModel{Instances: 1, MaxBatch: 1, CV: 1, Exponential: true}, "remove cv"},
+		{&plan.BatchModel{Instances: 1, MaxBatch: 4, Preferred: []int{2, 5}}, "between 1 and the largest batch, 4"},
+		{&plan.BatchModel{Instances: 1, MaxBatch: 4, PreserveOrder: true, Queues: make([]plan.BatchQueue, 2)}, "one of them"},
+		{&plan.BatchModel{Instances: 1, MaxBatch: 4, Queues: []plan.BatchQueue{{MaxSize: -1}}}, "at least 0"},
 	} {
 		_, err := New(Spec{Engine: plan.Engine{Preset: plan.EngineBatch, Batch: c.model}})
 		if err == nil || !strings.Contains(err.Error(), c.say) {

@@ -34,6 +34,8 @@ type Sequence struct {
 	PrefixTokens int
 	// Received says that the KV cache of the prompt has come from elsewhere, with the first token: only decoding is left.
 	Received bool
+	// Level is the priority from 1, the most urgent, at a batcher that has levels; 0 = 1.
+	Level int
 
 	Submitted units.Time
 	Begun     units.Time // its first iteration began; Never before
@@ -42,7 +44,7 @@ type Sequence struct {
 	Cached    int        // tokens of the prompt that the prefix cache had when it began first
 	Generated int        // tokens when it was last told of, lost its KV cache or was aborted
 	Preempted int        // times that it lost its KV cache
-	Refused   string     // why the replica cannot serve it at all, "" = it can
+	Refused   string     // why the replica cannot serve it at all, or has given it up; "" = it can
 
 	state any // the replica's own
 }
@@ -51,7 +53,8 @@ type Sequence struct {
 type Events interface {
 	// First: the sequence's first token is there, at q.First.
 	First(q *Sequence)
-	// Ended: the sequence has all its tokens, or with RolePrefill its first one, at q.Ended.
+	// Ended: the sequence has all its tokens, or with RolePrefill its first one, at q.Ended. With q.Refused set the
+	// replica gives it up at q.Ended.
 	Ended(q *Sequence)
 }
 
