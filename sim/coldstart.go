@@ -59,6 +59,7 @@ type start struct {
 	ready func()
 
 	since    units.Time // of the stage
+	loaded   float64    // GiB of weights in the memory of its devices
 	timer    *engine.Event
 	transfer *startup.Transfer
 	pulling  *pull
@@ -220,6 +221,7 @@ func (s *starts) run(x *start) {
 		s.load(x, "snapshot/"+cmp.Or(spec.WeightsKey, spec.Image), spec.SnapshotGiB, spec.RestoreGBs, func(detail string) {
 			s.wait(x, s.span(x, spec.Restore), "restore of ", func() {
 				s.end(x, journal.StageSnapshot, detail)
+				x.loaded = spec.WeightsGiB
 				s.join(x)
 			})
 		})
@@ -231,6 +233,7 @@ func (s *starts) run(x *start) {
 	}
 	s.load(x, "weights/"+spec.WeightsKey, spec.WeightsGiB, spec.LoadGBs, func(detail string) {
 		s.end(x, journal.StageWeights, detail)
+		x.loaded = spec.WeightsGiB
 		s.engine(x)
 	})
 }
@@ -294,6 +297,19 @@ func (s *starts) told(x *start, err error) bool {
 		s.c.upstream.add("cold-start", err.Error())
 	}
 	return false
+}
+
+// loaded returns what a pod on its way to readiness has brought into the memory of its devices, GiB. A snapshot gets
+// there all at once.
+func (s *starts) loaded(key string) float64 {
+	x := s.byPod[key]
+	switch {
+	case x == nil:
+		return 0
+	case x.transfer != nil && !x.spec.Snapshot:
+		return x.spec.WeightsGiB - s.moving.Left(s.c.engine.Now(), x.transfer)/startup.GiB
+	}
+	return x.loaded
 }
 
 // cancel breaks off the start of a pod, if it has one, and frees the links.

@@ -12,14 +12,16 @@ import (
 type metricsPath struct {
 	store     *metrics.Store // nil in runs in which nothing is scraped
 	exporters *exporters
-	usages    *usages // nil when nobody reads resource metrics
+	devices   *devices // nil when nobody asks what GPUs report
+	usages    *usages  // nil when nobody reads resource metrics
 }
 
 // buildMetrics makes the metrics server, in runs that have something to scrape or somebody who asks for it.
 func (c *cluster) buildMetrics() error {
 	p := c.plan.Metrics
 	wanted := c.parts.wantsUsage()
-	if len(c.plan.Services) == 0 && len(p.Custom)+len(p.External) == 0 && !wanted && !c.parts.scaledObjects() {
+	devices := wantsDevices(c.plan)
+	if len(c.plan.Services) == 0 && len(p.Custom)+len(p.External) == 0 && !wanted && !devices && !c.parts.scaledObjects() {
 		return nil
 	}
 	var err error
@@ -28,13 +30,19 @@ func (c *cluster) buildMetrics() error {
 		return &InputError{err}
 	}
 	c.metrics.exporters = newExporters(c)
+	if devices {
+		c.metrics.devices = newDevices(c)
+	}
 	c.everySoOften("scrape", c.metrics.store.Interval(), func(at units.Time) {
 		if c.services != nil {
 			c.metrics.exporters.scrape(at)
 		}
+		if c.metrics.devices != nil {
+			c.metrics.devices.scrape(at)
+		}
 	})
 	if wanted {
-		c.metrics.usages = &usages{c: c, busy: map[string]float64{}, seen: map[string]units.Time{}}
+		c.metrics.usages = &usages{c: c, seen: map[string]units.Time{}}
 		c.everySoOften("usage of pods", c.metrics.store.Resolution(), c.metrics.usages.tell)
 	}
 	return nil

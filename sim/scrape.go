@@ -33,9 +33,6 @@ type metricsPage struct {
 	seen    units.Time
 }
 
-// busyGauge is DCGM's gauge of the busy part of a GPU.
-const busyGauge = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
-
 func newExporters(c *cluster) *exporters {
 	return &exporters{c: c, pages: map[exporter]*metricsPage{}}
 }
@@ -69,9 +66,6 @@ func (x *exporters) take(s serving.Sample) {
 	if of := (exporter{s.Service, s.Replica}); x.page == nil || x.page.of != of {
 		x.flush()
 		x.page = x.pageOf(of)
-	}
-	if u := x.c.metrics.usages; u != nil && s.Name == busyGauge {
-		u.busy[s.Replica] = s.Value
 	}
 	p := x.page
 	if p.n < len(p.series) && p.series[p.n] == s.Series { // as at the last scrape

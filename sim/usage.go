@@ -26,7 +26,6 @@ const (
 // usages says what pods use.
 type usages struct {
 	c    *cluster
-	busy map[string]float64 // by replica: the busy part of its GPUs since the scrape before
 	seen map[string]units.Time
 }
 
@@ -96,7 +95,8 @@ func (u *usages) containers(pod *corev1.Pod) []metrics.ContainerUsage {
 	}
 	gpus := float64(u.c.group(r).Pod.Slots)
 	asked := resource.PodRequests(pod, resource.PodResourcesOptions{})
-	out[0].CPU = serverIdle + int64(gpus*u.busy[r.name]*coreNanos)
+	busy, _, _ := u.c.services.plane.Device(r.name) // nothing while it starts
+	out[0].CPU = serverIdle + int64(gpus*busy*coreNanos)
 	out[0].Memory = asked.Memory().Value() / memoryQuarters * serverMemory
 	return out
 }

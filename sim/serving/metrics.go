@@ -10,15 +10,6 @@ import (
 	"orrery/sim/units"
 )
 
-// Bounds of vLLM's histograms, seconds (vllm-project/vllm, vllm/v1/metrics/loggers.py at 005a810; the name
-// inter_token_latency has the bounds of time_per_output_token since it has replaced it).
-var (
-	boundsTTFT = []float64{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40,
-		80, 160, 640, 2560}
-	boundsToken = []float64{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80}
-	boundsE2E   = []float64{0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680}
-)
-
 // histogram is a Prometheus histogram.
 type histogram struct {
 	bounds []units.Duration
@@ -46,19 +37,25 @@ func (h *histogram) add(d units.Duration, n int64) {
 type metrics struct {
 	succeeded, aborted, failures int64
 	prompt                       int64 // tokens of prompts that were computed or found, at the first token
+	output                       int64 // tokens that requests which ended had generated
 	ttft, token, perOutput       histogram
 	e2e, wait                    histogram
+	inference, prefill, decode   histogram
+	busy                         float64        // part of the time between the last two scrapes
 	took, computing              units.Duration // of requests that ended: in the server, in the model
 	scraped                      model.Load     // at the last scrape
 	scrapedAt                    units.Time
-	series                       []series
+	lines                        []line
+	series                       []series // of the lines, one after the other
 }
 
 func (m *metrics) init(r *replica) {
-	m.ttft, m.token, m.perOutput = newHistogram(boundsTTFT), newHistogram(boundsToken), newHistogram(boundsToken)
-	m.e2e, m.wait = newHistogram(boundsE2E), newHistogram(boundsE2E)
+	b := boundsOf(r.Spec.Engine.Preset)
+	m.ttft, m.token, m.perOutput = newHistogram(b.ttft), newHistogram(b.token), newHistogram(b.perOutput)
+	m.e2e, m.wait = newHistogram(b.e2e), newHistogram(b.wait)
+	m.inference, m.prefill, m.decode = newHistogram(b.inference), newHistogram(b.prefill), newHistogram(b.decode)
 	m.scraped, m.scrapedAt = r.engine.Load(), r.since
-	m.series = r.describe()
+	m.lines, m.series = r.describe()
 }
 
 // began counts a first token.
@@ -74,8 +71,14 @@ func (m *metrics) ended(q *model.Sequence) {
 	took, wait := q.Ended.Sub(q.Submitted), q.Begun.Sub(q.Submitted)
 	m.took += took
 	m.computing += took - wait
+	m.output += int64(q.Generated)
 	m.e2e.add(took, 1)
 	m.wait.add(wait, 1)
+	m.inference.add(took-wait, 1)
+	if q.First != never {
+		m.prefill.add(q.First.Sub(q.Begun), 1)
+		m.decode.add(q.Ended.Sub(q.First), 1)
+	}
 	if gaps := int64(q.Generated - 1); gaps > 0 && q.First != never {
 		gap := q.Ended.Sub(q.First) / units.Duration(gaps)
 		m.token.add(gap, gaps)
@@ -105,9 +108,9 @@ func (d *describer) add(name string, labels ...Label) {
 	d.out = append(d.out, series{d.p.series, name, labels, d.p.p.Exposed != nil && !d.p.p.Exposed(name)})
 }
 
-func (d *describer) histogram(name string, bounds []float64, labels ...Label) {
+func (d *describer) histogram(name string, bounds []units.Duration, labels ...Label) {
 	for _, b := range bounds {
-		d.add(name+"_bucket", append(slices.Clone(labels), Label{"le", bound(b)})...)
+		d.add(name+"_bucket", append(slices.Clone(labels), Label{"le", bound(b.Seconds())})...)
 	}
 	d.add(name+"_bucket", append(slices.Clone(labels), Label{"le", "+Inf"})...)
 	d.add(name+"_sum", labels...)
@@ -123,49 +126,22 @@ func bound(b float64) string {
 	return text
 }
 
-// describe lists the series of a replica, in the order of Plane.scrapeReplica.
-func (r *replica) describe() []series {
+// describe lists what a replica's server shows, and the series that this is.
+func (r *replica) describe() ([]line, []series) {
+	of := subject{service: r.svc.plan.Name, model: modelName(r.svc.plan), role: r.Spec.Role, engine: &r.Spec.Engine}
+	if of.engine.BlockTokens > 0 {
+		of.blocks = r.engine.Load().KVTokens / int64(of.engine.BlockTokens)
+	}
 	d := describer{p: r.p}
-	e := &r.Spec.Engine
-	if e.Preset == plan.EngineBatch {
-		m := []Label{{"model", r.svc.plan.Name}, {"version", "1"}}
-		for _, name := range []string{
-			"nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count", "nv_inference_exec_count",
-			"nv_inference_request_duration_us", "nv_inference_queue_duration_us", "nv_inference_compute_infer_duration_us",
-			"nv_inference_pending_request_count",
-		} {
-			d.add(name, m...)
+	lines := pageOf(of)
+	for _, l := range lines {
+		if l.times == nil {
+			d.add(l.name, l.labels...)
+		} else {
+			d.histogram(l.name, l.times(&r.metrics).bounds, l.labels...)
 		}
-	} else {
-		m := []Label{{"model_name", modelName(r.svc.plan)}, {"engine", "0"}}
-		for _, name := range []string{
-			"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:num_preemptions_total",
-			"vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:prefix_cache_queries_total",
-			"vllm:prefix_cache_hits_total",
-		} {
-			d.add(name, m...)
-		}
-		d.add("vllm:request_success_total", append(slices.Clone(m), Label{"finished_reason", "stop"})...)
-		d.add("vllm:request_success_total", append(slices.Clone(m), Label{"finished_reason", "abort"})...)
-		d.histogram("vllm:time_to_first_token_seconds", boundsTTFT, m...)
-		d.histogram("vllm:inter_token_latency_seconds", boundsToken, m...)
-		d.histogram("vllm:request_time_per_output_token_seconds", boundsToken, m...)
-		d.histogram("vllm:e2e_request_latency_seconds", boundsE2E, m...)
-		d.histogram("vllm:request_queue_time_seconds", boundsE2E, m...)
-		blocks := int64(0)
-		if e.BlockTokens > 0 {
-			blocks = r.engine.Load().KVTokens / int64(e.BlockTokens)
-		}
-		d.add("vllm:cache_config_info", Label{"block_size", strconv.Itoa(e.BlockTokens)},
-			Label{"enable_prefix_caching", pythonBool(e.PrefixCaching)}, Label{"engine", "0"},
-			Label{"gpu_memory_utilization", strconv.FormatFloat(e.MemoryUtilization, 'f', -1, 64)},
-			Label{"num_gpu_blocks", strconv.FormatInt(blocks, 10)})
 	}
-	for _, name := range []string{"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "DCGM_FI_DEV_FB_USED",
-		"DCGM_FI_DEV_FB_FREE"} {
-		d.add(name, Label{"modelName", r.Spec.Device.GPU})
-	}
-	return d.out
+	return lines, d.out
 }
 
 // describe lists the series of a service's router, in the order of Plane.scrapeRouter. Names and labels are those of

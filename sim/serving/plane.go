@@ -46,6 +46,7 @@ type Plane struct {
 	sources  int // that are not exhausted
 	series   int // numbers of metric series given out
 	scraper  scraper
+	view     view  // of the replica that is scraped
 	err      error // what ended the run
 }
 

@@ -74,10 +74,8 @@ func (p *Plane) Reexpose() {
 }
 
 // Scrape gives what the servers of all replicas and the routers of all services expose at an instant, in a repeatable
-// order and without allocating: vLLM's names for language models whatever their engine, Triton's for batch servers,
-// DCGM's gauges of the GPU (one sample for all GPUs of a replica; they are alike), and the Gateway API inference
-// extension's of the routers. Rates that gauges hold, the busy part of a GPU above all, are those since the last
-// scrape.
+// order and without allocating: of each server the names of its engine, of the routers those of the Gateway API
+// inference extension. Rates that gauges hold are those since the last scrape.
 func (p *Plane) Scrape(at units.Time, take func(Sample)) error {
 	if err := p.Advance(at); err != nil {
 		return err
@@ -109,49 +107,44 @@ func (p *Plane) scrapeReplica(r *replica) {
 		r.svc.kvSum += used
 		r.svc.waitingSum += load.Waiting
 	}
-	reserved := e.MemoryUtilization * r.Spec.Device.MemoryMiB
-	if e.Preset == plan.EngineBatch {
-		if e.Batch != nil {
-			reserved = e.Batch.MemoryGiB * 1024
+	span := p.now.Sub(m.scrapedAt)
+	v := &p.view
+	*v = view{load: load, m: m, used: used, seconds: span.Seconds()}
+	if e.BlockTokens > 0 {
+		v.blocks = float64(load.KVTokens / int64(e.BlockTokens))
+	}
+	for i := range m.lines {
+		if l := &m.lines[i]; l.times != nil {
+			c.histogram(l.times(m))
+		} else {
+			c.put(l.value(v))
 		}
-		c.put(float64(m.succeeded))
-		c.put(float64(m.failures))
-		c.put(float64(m.succeeded))
-		c.put(float64(load.Iterations))
-		c.put(float64(m.took.Microseconds()))
-		c.put(float64((m.took - m.computing).Microseconds()))
-		c.put(float64(m.computing.Microseconds()))
-		c.put(float64(load.Waiting))
-	} else {
-		c.put(float64(load.Running))
-		c.put(float64(load.Waiting))
-		c.put(used)
-		c.put(float64(load.Preemptions))
-		c.put(float64(m.prompt))
-		c.put(float64(load.Generated))
-		c.put(float64(load.PrefixQueries))
-		c.put(float64(load.PrefixHits))
-		c.put(float64(m.succeeded))
-		c.put(float64(m.aborted))
-		c.histogram(&m.ttft)
-		c.histogram(&m.token)
-		c.histogram(&m.perOutput)
-		c.histogram(&m.e2e)
-		c.histogram(&m.wait)
-		c.put(1)
 	}
-	busy := 0.0
-	if span := p.now.Sub(m.scrapedAt); span > 0 {
-		busy = float64(load.Busy-m.scraped.Busy) / float64(span)
+	m.busy = 0
+	if span > 0 {
+		m.busy = float64(load.Busy-m.scraped.Busy) / float64(span)
 	}
-	c.put(100 * busy)
-	c.put(busy)
-	c.put(reserved)
-	c.put(max(r.Spec.Device.MemoryMiB-reserved, 0))
 	m.scraped, m.scrapedAt = load, p.now
 	if c.i != len(c.series) {
 		panic(fmt.Sprintf("serving: %d of %d series of replica %s scraped", c.i, len(c.series), r.Name))
 	}
+}
+
+// Device returns the part of the time between the last two scrapes in which a replica's devices computed, and the
+// memory that its server holds on each of them, MiB. ok is false when there is no such replica.
+func (p *Plane) Device(replica string) (busy, memoryMiB float64, ok bool) {
+	r := p.byName[replica]
+	if r == nil {
+		return 0, 0, false
+	}
+	e := &r.Spec.Engine
+	if e.Preset != plan.EngineBatch {
+		return r.busy, float64(e.MemoryUtilization * r.Spec.Device.MemoryMiB), true
+	}
+	if e.Batch != nil {
+		memoryMiB = e.Batch.MemoryGiB * 1024
+	}
+	return r.busy, memoryMiB, true
 }
 
 func (p *Plane) scrapeRouter(s *service) {

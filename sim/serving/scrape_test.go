@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,15 +52,20 @@ func TestScrape(t *testing.T) {
 		"a vllm:time_to_first_token_seconds_sum model_name=chat engine=0":            0.12,
 		"a vllm:inter_token_latency_seconds_count model_name=chat engine=0":          90,
 		"a vllm:e2e_request_latency_seconds_bucket model_name=chat engine=0 le=0.3":  1,
-		"a DCGM_FI_DEV_GPU_UTIL modelName=":                                          100,
+		"a vllm:request_prefill_time_seconds_count model_name=chat engine=0":         1,
 		"b nv_inference_request_success model=batch version=1":                       0,
-		"b DCGM_FI_DEV_FB_USED modelName=":                                           2048,
 		" inference_objective_request_total model_name=chat target_model_name=chat":  3,
 		" inference_pool_ready_pods name=chat":                                       1,
 	} {
 		if got, ok := values[key]; !ok || got != want {
 			t.Errorf("%s is %v (%v), want %v", key, got, ok, want)
 		}
+	}
+	if busy, _, ok := g.Device("a"); !ok || busy != 1 {
+		t.Errorf("a is busy %v (%v), want 1", busy, ok)
+	}
+	if _, memory, ok := g.Device("b"); !ok || memory != 2048 {
+		t.Errorf("b holds %v MiB (%v), want 2048", memory, ok)
 	}
 	scrape()
 	if len(ids) != series {
@@ -69,6 +75,61 @@ func TestScrape(t *testing.T) {
 	count := func(Sample) { n++ }
 	if a := testing.AllocsPerRun(10, func() { g.ok(g.Scrape(g.Now(), count)) }); a > 0 {
 		t.Errorf("a scrape allocates %v times", a)
+	}
+}
+
+// TestPages holds that servers show what they do under their engines' own names, and nothing under those of others.
+func TestPages(t *testing.T) {
+	for preset, x := range map[string]struct {
+		prefix string
+		want   map[string]float64
+	}{
+		plan.EngineVLLM: {"vllm:", map[string]float64{"vllm:num_requests_waiting model_name=chat engine=0": 1,
+			"vllm:generation_tokens_total model_name=chat engine=0": 92}},
+		plan.EngineSGLang: {"sglang:", map[string]float64{
+			"sglang:num_queue_reqs engine_type=unified model_name=chat pp_rank=0 tp_rank=0":   1,
+			"sglang:num_running_reqs engine_type=unified model_name=chat pp_rank=0 tp_rank=0": 1,
+			"sglang:num_requests_total model_name=chat":                                       1,
+			"sglang:time_to_first_token_seconds_bucket model_name=chat le=0.1":                1}},
+		plan.EngineTGI: {"tgi_", map[string]float64{"tgi_queue_size": 1, "tgi_batch_current_size": 1, "tgi_request_count": 3,
+			"tgi_request_success": 1, "tgi_request_generated_tokens_sum": 91, "tgi_request_duration_count": 1}},
+		plan.EngineTRTLLM: {"", map[string]float64{
+			"trtllm_num_requests_waiting engine_type=trtllm model_name=chat":                       1,
+			"nv_trt_llm_request_metrics model=tensorrt_llm version=1 request_type=waiting":         1,
+			"nv_trt_llm_request_metrics model=tensorrt_llm version=1 request_type=active":          2,
+			"nv_inference_request_success model=tensorrt_llm version=1":                            1,
+			"trtllm_time_to_first_token_seconds_count engine_type=trtllm model_name=chat":          2,
+			"trtllm_request_success_total engine_type=trtllm model_name=chat finished_reason=stop": 1}},
+	} {
+		t.Run(preset, func(t *testing.T) {
+			s := chat("chat")
+			rs := []plan.Request{{ID: 1, Input: 100, Output: 91}, {ID: 2, Input: 100, Output: 91}, {ID: 3, Input: 100, Output: 91}}
+			g := newRig(t, []plan.Service{s}, &given{requests: rs})
+			g.ok(g.ReplicaReady(0, Endpoint{Name: "a", Spec: model.Spec{Role: plan.RoleBoth,
+				Engine: plan.Engine{Preset: preset, MaxSequences: 1}}}))
+			g.ok(g.Advance(ms(150)))
+			got, names := map[string]float64{}, map[string]bool{}
+			g.ok(g.Scrape(g.Now(), func(x Sample) {
+				if x.Replica == "" {
+					return
+				}
+				key := x.Name
+				for _, l := range x.Labels {
+					key += " " + l.Name + "=" + l.Value
+				}
+				got[key], names[x.Name] = x.Value, true
+			}))
+			for key, want := range x.want {
+				if v, ok := got[key]; !ok || v != want {
+					t.Errorf("%s is %v (%v), want %v", key, v, ok, want)
+				}
+			}
+			for name := range names {
+				if !strings.HasPrefix(name, x.prefix) || !slices.Contains(Names(preset), name) {
+					t.Errorf("%s is not among %v", name, Names(preset))
+				}
+			}
+		})
 	}
 }
 

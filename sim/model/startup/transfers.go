@@ -82,6 +82,14 @@ func (x *Transfers) End(now units.Time, t *Transfer) {
 	}
 }
 
+// Left returns how many bytes a transfer has still to move.
+func (x *Transfers) Left(now units.Time, t *Transfer) float64 {
+	if math.IsInf(t.most, 1) {
+		return 0
+	}
+	return max(t.left-float64(t.rate()*now.Sub(x.at).Seconds()), 0)
+}
+
 // Next returns the transfer that will be done first, should none begin or end before, and when; nil when there is none.
 func (x *Transfers) Next() (first *Transfer, at units.Time) {
 	for _, t := range x.list {

@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	resourceclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
 	"k8s.io/metrics/pkg/client/custom_metrics"
@@ -34,6 +35,15 @@ func (s *Store) Clients(gate Gate) (resourceclient.PodMetricsesGetter, custom_me
 type client struct {
 	store *Store
 	gate  Gate
+}
+
+// sent is a selector as it arrives at a server. One that matches nothing, which is what no selector becomes in the
+// autoscalers' controller, is written like one that matches everything.
+func sent(selector labels.Selector) labels.Selector {
+	if selector == nil || selector.String() == "" {
+		return labels.Everything()
+	}
+	return selector
 }
 
 // timestamp returns an instant as API objects carry it.

@@ -50,6 +50,17 @@ func selector(t *testing.T, text string) labels.Selector {
 	return s
 }
 
+// unselected is the selector that the autoscalers' controller makes of a metric without one: it matches nothing, and is
+// sent as if it matched everything.
+func unselected(t *testing.T) labels.Selector {
+	t.Helper()
+	s, err := metav1.LabelSelectorAsSelector(nil)
+	if err != nil || !s.Empty() && s.String() != "" {
+		t.Fatal(s, err)
+	}
+	return s
+}
+
 func TestResourceMetrics(t *testing.T) {
 	w := newWorld(t, metrics.Options{})
 	h, ctx := w.hpa(), context.Background()
@@ -95,7 +106,7 @@ func TestCustomMetrics(t *testing.T) {
 	}
 	const missing = "unable to fetch metrics from custom metrics API: the server could not find the metric "
 	h := w.hpa()
-	all, app := labels.Everything(), selector(t, "app=chat")
+	all, app := unselected(t), selector(t, "app=chat")
 	for _, x := range []struct{ metric, selector, want string }{
 		{"vllm:num_requests_waiting", "", "chat-a=3000 chat-b=5000"},
 		{"vllm_num_requests_waiting", "", "chat-a=3000 chat-b=5000"},
@@ -166,7 +177,7 @@ func TestExternalMetrics(t *testing.T) {
 		{"nobody", "prod", "", unable + "the server could not find the metric nobody for "},
 		{"broken", "default", "", unable + "Internal error occurred: unable to fetch metrics"},
 	} {
-		sel := labels.Everything()
+		sel := unselected(t)
 		if x.selector != "" {
 			sel = selector(t, x.selector)
 		}

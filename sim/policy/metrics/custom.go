@@ -51,6 +51,7 @@ func resourceOf(gk schema.GroupKind) schema.GroupResource {
 // GetForObject implements custom_metrics.MetricsInterface.
 func (c customMetrics) GetForObject(gk schema.GroupKind, name, metric string, sel labels.Selector) (
 	out *v1beta2.MetricValue, err error) {
+	sel = sent(sel)
 	c.gate(fmt.Sprintf("get custom metric %s of %s %s/%s", metric, gk, c.namespace, name), func() {
 		namespace := c.namespace
 		if gk.Kind == "Namespace" {
@@ -74,9 +75,7 @@ func (c customMetrics) GetForObject(gk schema.GroupKind, name, metric string, se
 // GetForObjects implements custom_metrics.MetricsInterface. The objects are pods: only those have selectors here.
 func (c customMetrics) GetForObjects(gk schema.GroupKind, selector labels.Selector, metric string,
 	sel labels.Selector) (out *v1beta2.MetricValueList, err error) {
-	if selector == nil {
-		selector = labels.Everything()
-	}
+	selector, sel = sent(selector), sent(sel)
 	c.gate(fmt.Sprintf("list custom metric %s of %s in %s: %s", metric, gk, c.namespace, selector), func() {
 		if gk != (schema.GroupKind{Kind: "Pod"}) {
 			err = notFound(resourceOf(gk), metric, "")
@@ -150,7 +149,7 @@ func inSpace(ls promlabels.Labels, namespace string, sel labels.Selector) bool {
 	if n := ls.Get("namespace"); n != "" && n != namespace {
 		return false
 	}
-	return sel == nil || sel.Empty() || sel.Matches(labels.Set(ls.Map()))
+	return sel.Empty() || sel.Matches(labels.Set(ls.Map()))
 }
 
 // ask returns the expression that answers a question. whole: it is a rule, whose result is about all namespaces.
@@ -158,9 +157,6 @@ func (s *Store) ask(gk schema.GroupKind, namespace, metric string, sel labels.Se
 	err error) {
 	if q := named(s.custom, metric); q != nil {
 		return q, true, nil
-	}
-	if sel == nil {
-		sel = labels.Everything()
 	}
 	key := adapterKey{gk.String(), namespace, metric, sel.String()}
 	if q := s.adapter[key]; q != nil {

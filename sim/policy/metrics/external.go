@@ -33,9 +33,7 @@ type externalMetrics struct {
 // of the question does not restrict them, its selector does.
 func (c externalMetrics) List(metric string, selector labels.Selector) (out *v1beta1.ExternalMetricValueList,
 	err error) {
-	if selector == nil {
-		selector = labels.Everything()
-	}
+	selector = sent(selector)
 	c.gate("list external metric "+c.namespace+"/"+metric+" "+selector.String(), func() {
 		out, err = c.list(metric, selector)
 	})

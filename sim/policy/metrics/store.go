@@ -143,6 +143,8 @@ type TargetOptions struct {
 	Labels []Label
 	// HonorLabels lets the sample's labels win.
 	HonorLabels bool
+	// Part says that what is scraped is a part of another target, which has the series up.
+	Part bool
 }
 
 // Target is something that is scraped.
@@ -222,11 +224,14 @@ func (s *Store) Fail(at units.Time, t *Target) {
 
 // report writes the series that Prometheus adds to each target: of those only up.
 func (t *Target) report(ms int64, up float64) {
+	t.store.generation++
+	if t.o.Part {
+		return
+	}
 	if t.up == nil {
 		t.up = t.seriesOf(Sample{Name: "up"})
 	}
 	t.up.add(ms, up)
-	t.store.generation++
 }
 
 // Remove says that a target has gone. Its series end as the package's documentation says.

@@ -1,0 +1,96 @@
+package sim_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"orrery/sim/journal"
+	"orrery/sim/units"
+)
+
+// probes are Deployments that always have as many replicas as an expression gives, one for each.
+func probes(queries ...string) string {
+	var rules, files strings.Builder
+	for i, q := range queries {
+		fmt.Fprintf(&rules, "  - {name: probe%d, query: '%s'}\n", i, q)
+		fmt.Fprintf(&files, `- name: probe%[1]d.yaml
+  text: |
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: probe%[1]d}
+    spec:
+      selector: {matchLabels: {app: probe%[1]d}}
+      template:
+        metadata: {labels: {app: probe%[1]d}}
+        spec: {containers: [{name: c, image: c, resources: {requests: {cpu: 1m}}}]}
+    ---
+    apiVersion: autoscaling/v2
+    kind: HorizontalPodAutoscaler
+    metadata: {name: probe%[1]d}
+    spec:
+      scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: probe%[1]d}
+      maxReplicas: 100
+      metrics:
+      - {type: External, external: {metric: {name: probe%[1]d}, target: {type: AverageValue, averageValue: 1}}}
+      behavior:
+        scaleUp: {policies: [{type: Percent, value: 10000, periodSeconds: 15}]}
+        scaleDown: {stabilizationWindowSeconds: 0}
+`, i)
+	}
+	return "metrics:\n  external:\n" + rules.String() + "manifests:\n" + files.String()
+}
+
+// probed returns what expression i gave at an instant.
+func probed(p played, i int, at units.Duration) int32 {
+	out, object := int32(1), fmt.Sprintf("Deployment/default/probe%d", i)
+	for _, r := range p.records {
+		if s, ok := r.Body.(journal.Scale); ok && s.Object == object && r.At <= units.Time(at) {
+			out = s.To
+		}
+	}
+	return out
+}
+
+// TestDevices: GPUs report whether somebody holds them or not, from the binding of a pod to its end, each GPU of a pod
+// by itself.
+func TestDevices(t *testing.T) {
+	queries := []string{
+		`count(DCGM_FI_DEV_GPU_UTIL{pod=""})`,
+		`count(DCGM_FI_DEV_GPU_UTIL{service="chat",namespace="default",container!=""})`,
+		`max(DCGM_FI_DEV_GPU_UTIL{service="chat"}) / 10 + 1`,
+		`max(DCGM_FI_DEV_FB_USED{service="chat"}) / 10000 + 1`,
+		`count(count by (UUID) (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE > 70000))`,
+		`count(up{job="dcgm-exporter"})`,
+	}
+	text := strings.Replace(chatScenario, "FILE", requestFile(t, 400, 0.6), 1)
+	slow := strings.Replace(text, "start: {instant: true}", "start: {imageGiB: 0, engine: {low: 2m30s, mode: 2m30s}}", 1) // from second 60 to 300
+	wide := strings.Replace(slow, "count: 2", "count: 2, tensor: 4", 1)
+	p, q := play(t, slow+probes(queries...)), play(t, wide+probes(queries...))
+	for _, x := range []struct {
+		what string
+		of   played
+		i    int
+		at   units.Duration
+		want int32
+	}{
+		{"GPUs that nobody holds", p, 0, 2 * time.Minute, 6},
+		{"GPUs of the starting replicas", p, 1, 2 * time.Minute, 2},
+		{"utilization while they start", p, 2, 2 * time.Minute, 1},
+		{"tens of GB of weights", p, 3, 2 * time.Minute, 3},
+		{"GPUs of the replicas", p, 1, 4 * time.Minute, 2},
+		{"tens of GB of the servers", p, 3, 4 * time.Minute, 9},
+		{"GPUs whose memory is known", p, 4, 4 * time.Minute, 8},
+		{"exporters", p, 5, 4 * time.Minute, 1},
+		{"GPUs of replicas with four each", q, 1, 4 * time.Minute, 8},
+		{"what there is of none", q, 0, 4 * time.Minute, 8},
+	} {
+		if got := probed(x.of, x.i, x.at); got != x.want {
+			t.Errorf("%s: %d, want %d", x.what, got, x.want)
+		}
+	}
+	if got := probed(p, 2, 4*time.Minute); got < 2 {
+		t.Errorf("utilization while they serve: %d", got)
+	}
+}
