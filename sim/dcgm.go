@@ -159,8 +159,8 @@ func (x *devices) labels(node string, pool *plan.Pool, d *fleet.Device, s fleet.
 	return append(out, metrics.Label{Name: "Hostname", Value: node})
 }
 
-// modelName is the name of a pool's GPUs as NVML has it. GPU feature discovery writes dashes for its blanks; of those of
-// the A100's name all but the first are dashes there, too.
+// modelName is the name of a pool's GPUs as NVML has it. GPU feature discovery writes dashes for its blanks; of those
+// of the A100's name all but the first are dashes there, too.
 func modelName(pool *plan.Pool) string {
 	product := strings.TrimSuffix(pool.Labels["nvidia.com/gpu.product"], "-SHARED")
 	switch {
