@@ -231,6 +231,7 @@ func TestServingSwarm(t *testing.T) {
 
 func checkServed(t *testing.T, seed uint64, p played, total map[string]int64) {
 	t.Helper()
+	checkBooks(t, seed, p)
 	for name, s := range p.data.Summary.Serving.Services {
 		r := s.Requests
 		if sum := r.Completed + r.Rejected + r.TimedOut + r.Stopped + r.InFlight; sum != r.Arrived {

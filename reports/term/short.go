@@ -41,6 +41,7 @@ func Short(w io.Writer, d *result.Data) error {
 			rows = 8
 		}
 		shortServices(line, s.Serving, rows)
+		shortServing(line, s)
 	}
 	shortGPUs(line, &s.GPU)
 	shortCost(line, &s.Cost, &s.GPU)
@@ -161,6 +162,24 @@ func shortServices(line lineFunc, s *result.Serving, rows int) {
 	}
 	if more > 0 {
 		line("", "and %d more; the report has all", more+1)
+	}
+}
+
+// shortServing has a line on what the services held, and one on how replicas came.
+func shortServing(line lineFunc, s *result.Summary) {
+	v := s.Serving
+	if v.GPUHours <= 0 {
+		return
+	}
+	text := fmt.Sprintf("%s GPU-hours held, %s of them computing", reports.FormatNumber(v.GPUHours),
+		reports.FormatShare(v.BusyHours/v.GPUHours))
+	if v.USD > 0 {
+		text = fmt.Sprintf("%s for %s", reports.FormatUSD(v.USD), text)
+	}
+	line("", "%s", text)
+	if x := s.Starts; x != nil && x.Pods > 0 {
+		line("cold starts", "%s, median %s, p95 %s", reports.FormatCount(float64(x.Pods)),
+			reports.FormatDuration(x.Total.P50), reports.FormatDuration(x.Total.P95))
 	}
 }
 

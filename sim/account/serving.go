@@ -20,6 +20,7 @@ type serviceBooks struct {
 	said       []result.AutoscalerCondition
 	starts     startBook
 	machines   machineBook
+	lives      lives
 }
 
 // service is the account of one service.
@@ -57,6 +58,7 @@ type replica struct {
 	service *service
 	group   *serviceGroup
 	state   string
+	row     int // of lives
 }
 
 // latencies is a histogram with its exact sum and maximum.
@@ -129,6 +131,7 @@ func (f *Fold) serviceRecord(b journal.Body) (known bool, err error) {
 	case journal.PodStage:
 		return true, f.podStage(b)
 	case journal.Machine:
+		f.services.lives.machineRow(f.now, &b)
 		return true, f.services.machines.add(f.now, b)
 	case journal.Scale:
 		f.scale(b)
@@ -180,13 +183,15 @@ func (f *Fold) replica(b journal.Replica) error {
 	if !slices.Contains(replicaSteps[was], b.State) {
 		return fmt.Errorf("replica %s is %q after %q, which cannot be", b.Replica, b.State, was)
 	}
-	if r == nil {
+	fresh := r == nil
+	if fresh {
 		if f.services.replicas == nil {
 			f.services.replicas = map[string]*replica{}
 		}
 		r = &replica{service: s, group: g}
 		f.services.replicas[b.Replica] = r
 	}
+	f.replicaRow(&b, r, fresh)
 	s.book(f.now)
 	g.book(f.now)
 	ready, serving := readyOrNot(was, b.State, isServiceReady), readyOrNot(was, b.State, isServing)

@@ -10,6 +10,7 @@ import (
 // serving fills in what the result says of services, machines and autoscalers.
 func (f *Fold) serving(d *result.Data) {
 	d.Summary.Machines = f.services.machines.result(f.now)
+	f.rows(d)
 	d.Scalings, d.Conditions = f.services.scalings, f.services.said
 	if len(f.services.list) == 0 {
 		return

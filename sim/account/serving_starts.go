@@ -36,6 +36,7 @@ func (f *Fold) podStage(b journal.PodStage) error {
 	if p == nil || p.bound == never || b.Took < 0 {
 		return fmt.Errorf("stage %s of pod %s, which has no node, or of a time that cannot be", b.Stage, b.Pod)
 	}
+	f.stageRow(&b)
 	f.services.starts.stage(b.Stage, b.Took.Seconds())
 	if p.service != nil {
 		p.service.starts.stage(b.Stage, b.Took.Seconds())

@@ -144,6 +144,13 @@ func TestServiceByHand(t *testing.T) {
 		starts.Stages["engine"].P50 != 20 {
 		t.Errorf("starts %+v", starts)
 	}
+	at := func(s float64) *float64 { return &s }
+	life := []result.ReplicaRow{{Service: "chat", Group: "default/chat", Replica: "default/chat-0", Node: "n0", GPUs: 2,
+		BoundSeconds: at(0), ReadySeconds: at(60), DrainSeconds: at(240), GoneSeconds: at(300), Weights: at(40),
+		Engine: at(20)}}
+	if diff := cmp.Diff(life, out.data.Replicas); diff != "" {
+		t.Error(diff)
+	}
 	near(t, "served idle", out.data.Pools[0].ServingIdleHours, 2*5.0/60-2*45.0/3600)
 	series := out.data.Services[0].Series
 	if series.Bin != 60 || !slices.Equal(series.Arrived[:6], []float64{2.0 / 60, 10.0 / 60, 5.0 / 60, 0, 0, 0}) {
@@ -406,6 +413,14 @@ func TestMachines(t *testing.T) {
 	_, out, err := fold(p.recs)
 	if err != nil {
 		t.Fatal(err)
+	}
+	at := func(s float64) *float64 { return &s }
+	lives := []result.MachineRow{{Node: "m0", Pool: "a", OrderedSeconds: at(60), LaunchedSeconds: at(120),
+		ReadySeconds: at(240), InterruptedSeconds: at(3720), GoneSeconds: at(3720), PaidHours: 1},
+		{Node: "m1", Pool: "a", OrderedSeconds: at(60), FailedSeconds: at(120)},
+		{Node: "m2", Pool: "a", LaunchedSeconds: at(3780), PaidHours: 0.5}}
+	if diff := cmp.Diff(lives, out.data.Machines); diff != "" {
+		t.Error(diff)
 	}
 	got := *out.data.Summary.Machines
 	near(t, "machine-hours", got.Hours, 1.5)

@@ -28,6 +28,9 @@ const (
 	SeriesFile   = "tables/series.parquet"
 	ServicesFile = "tables/services.parquet" // where there are services
 	RequestsFile = "tables/requests.parquet" // where the scenario asks for them
+	ReplicasFile = "tables/replicas.parquet" // where there are services
+	ScalingsFile = "tables/scalings.parquet" // where replicas were changed
+	MachinesFile = "tables/machines.parquet" // where machines came or went
 )
 
 // partialMark is in the name of every folder that is not finished.
@@ -156,10 +159,8 @@ func (f *Folder) Commit(d *Data, p Parts) error {
 	if err != nil {
 		return err
 	}
-	if len(d.Services) > 0 {
-		if err := writeRows(f.path(ServicesFile), serviceRows(d)); err != nil {
-			return err
-		}
+	if err := f.servingTables(d); err != nil {
+		return err
 	}
 	if err := writeRows(f.path(NodesFile), nodeRows(d)); err != nil {
 		return err
@@ -184,6 +185,25 @@ func (f *Folder) Commit(d *Data, p Parts) error {
 		}
 	}
 	return f.publish()
+}
+
+// servingTables writes the tables of services, each where there is something to say.
+func (f *Folder) servingTables(d *Data) error {
+	if len(d.Services) > 0 {
+		if err := errors.Join(writeRows(f.path(ServicesFile), serviceRows(d)),
+			writeRows(f.path(ReplicasFile), d.Replicas)); err != nil {
+			return err
+		}
+	}
+	if len(d.Scalings) > 0 {
+		if err := writeRows(f.path(ScalingsFile), scalingRows(d)); err != nil {
+			return err
+		}
+	}
+	if len(d.Machines) > 0 {
+		return writeRows(f.path(MachinesFile), d.Machines)
+	}
+	return nil
 }
 
 // checkJournal holds that the journal in the folder is the one the summary was folded from.

@@ -164,6 +164,8 @@ type Data struct {
 	Services      []ServiceDetail       // in the order of their declaration
 	Scalings      []Scaling             // by time
 	Conditions    []AutoscalerCondition // by time; the latest of each kind of each object
+	Replicas      []ReplicaRow          // in the order of their beginnings
+	Machines      []MachineRow          // likewise
 	// Topology is where the nodes stand, nil when the run does not know.
 	Topology *Topology
 	// Config is the resolved scenario, YAML.

@@ -188,32 +188,32 @@ type RequestRow struct {
 	Good           bool     `parquet:"good"`
 }
 
-// ServiceRow is a row of tables/services.parquet: a service in one bin of time. Rates are per second, latencies in
-// seconds and 0 when nothing completed.
+// ServiceRow is a row of tables/services.parquet: a service in one bin of time. Rates are per second. Latencies, in
+// seconds, are null where no request completed, and the attainment where none ended.
 type ServiceRow struct {
-	Service      string  `parquet:"service,dict"`
-	TSeconds     float64 `parquet:"t_seconds"`
-	BinSeconds   float64 `parquet:"bin_seconds"`
-	Arrived      float64 `parquet:"arrived_per_second"`
-	Completed    float64 `parquet:"completed_per_second"`
-	Rejected     float64 `parquet:"rejected_per_second"`
-	TimedOut     float64 `parquet:"timed_out_per_second"`
-	Good         float64 `parquet:"good_per_second"`
-	TTFT50       float64 `parquet:"ttft_p50_seconds"`
-	TTFT95       float64 `parquet:"ttft_p95_seconds"`
-	TTFT99       float64 `parquet:"ttft_p99_seconds"`
-	TPOT50       float64 `parquet:"tpot_p50_seconds"`
-	TPOT95       float64 `parquet:"tpot_p95_seconds"`
-	TPOT99       float64 `parquet:"tpot_p99_seconds"`
-	E2E50        float64 `parquet:"e2e_p50_seconds"`
-	E2E95        float64 `parquet:"e2e_p95_seconds"`
-	E2E99        float64 `parquet:"e2e_p99_seconds"`
-	Ready        float64 `parquet:"ready_replicas"`
-	Busy         float64 `parquet:"busy_replicas"`
-	Running      float64 `parquet:"running"`
-	Waiting      float64 `parquet:"waiting"`
-	KV           float64 `parquet:"kv_cache_used"`
-	InFlight     float64 `parquet:"in_flight"`
-	OutputTokens float64 `parquet:"output_tokens_per_second"`
-	Attainment   float64 `parquet:"slo_attainment"`
+	Service      string   `parquet:"service,dict"`
+	TSeconds     float64  `parquet:"t_seconds"`
+	BinSeconds   float64  `parquet:"bin_seconds"`
+	Arrived      float64  `parquet:"arrived_per_second"`
+	Completed    float64  `parquet:"completed_per_second"`
+	Rejected     float64  `parquet:"rejected_per_second"`
+	TimedOut     float64  `parquet:"timed_out_per_second"`
+	Good         float64  `parquet:"good_per_second"`
+	TTFT50       *float64 `parquet:"ttft_p50_seconds,optional"`
+	TTFT95       *float64 `parquet:"ttft_p95_seconds,optional"`
+	TTFT99       *float64 `parquet:"ttft_p99_seconds,optional"`
+	TPOT50       *float64 `parquet:"tpot_p50_seconds,optional"`
+	TPOT95       *float64 `parquet:"tpot_p95_seconds,optional"`
+	TPOT99       *float64 `parquet:"tpot_p99_seconds,optional"`
+	E2E50        *float64 `parquet:"e2e_p50_seconds,optional"`
+	E2E95        *float64 `parquet:"e2e_p95_seconds,optional"`
+	E2E99        *float64 `parquet:"e2e_p99_seconds,optional"`
+	Ready        float64  `parquet:"ready_replicas"`
+	Busy         float64  `parquet:"busy_replicas"`
+	Running      float64  `parquet:"running"`
+	Waiting      float64  `parquet:"waiting"`
+	KV           float64  `parquet:"kv_cache_used"`
+	InFlight     float64  `parquet:"in_flight"`
+	OutputTokens float64  `parquet:"output_tokens_per_second"`
+	Attainment   *float64 `parquet:"slo_attainment,optional"`
 }

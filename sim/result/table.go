@@ -142,12 +142,24 @@ func serviceRows(d *Data) []ServiceRow {
 	for i := range d.Services {
 		s := &d.Services[i].Series
 		for j, t := range s.T {
-			out = append(out, ServiceRow{Service: d.Services[i].Name, TSeconds: t, BinSeconds: s.Bin, Arrived: s.Arrived[j],
+			some := func(v float64) *float64 {
+				if s.Completed[j] <= 0 || v <= 0 {
+					return nil
+				}
+				return &v
+			}
+			row := ServiceRow{Service: d.Services[i].Name, TSeconds: t, BinSeconds: s.Bin, Arrived: s.Arrived[j],
 				Completed: s.Completed[j], Rejected: s.Rejected[j], TimedOut: s.TimedOut[j], Good: s.Good[j],
-				TTFT50: s.TTFT50[j], TTFT95: s.TTFT95[j], TTFT99: s.TTFT99[j], TPOT50: s.TPOT50[j], TPOT95: s.TPOT95[j],
-				TPOT99: s.TPOT99[j], E2E50: s.E2E50[j], E2E95: s.E2E95[j], E2E99: s.E2E99[j], Ready: s.Ready[j],
-				Busy: s.Busy[j], Running: s.Running[j], Waiting: s.Waiting[j], KV: s.KV[j], InFlight: s.InFlight[j],
-				OutputTokens: s.OutputTokens[j], Attainment: s.Attainment[j]})
+				TTFT50: some(s.TTFT50[j]), TTFT95: some(s.TTFT95[j]), TTFT99: some(s.TTFT99[j]),
+				TPOT50: some(s.TPOT50[j]), TPOT95: some(s.TPOT95[j]),
+				TPOT99: some(s.TPOT99[j]), E2E50: some(s.E2E50[j]), E2E95: some(s.E2E95[j]), E2E99: some(s.E2E99[j]),
+				Ready: s.Ready[j],
+				Busy:  s.Busy[j], Running: s.Running[j], Waiting: s.Waiting[j], KV: s.KV[j], InFlight: s.InFlight[j],
+				OutputTokens: s.OutputTokens[j]}
+			if s.Completed[j]+s.Rejected[j]+s.TimedOut[j] > 0 {
+				row.Attainment = &s.Attainment[j]
+			}
+			out = append(out, row)
 		}
 	}
 	return out
