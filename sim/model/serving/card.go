@@ -20,27 +20,27 @@ func Card() card.Card {
 		Formula: []string{
 			"Iteration = matrix products + attention + element-wise work + communication + overhead, one after the other.",
 			"Matrix products: 2 FLOP per parameter and token at the measured matrix ceiling × g, or " +
-				"reading the weights at " +
-				"the memory's bandwidth × w, whichever takes longer, + h of the other. Layers, experts " +
-				"and output layer each; " +
-				"the output layer, in half precision, for sampled tokens only.",
-			"Experts: n tokens meet E(1 - (1 - k/E)^n) of a layer's E experts, whose weights are read. They reach " +
-				"width ÷ (width + m × rate) of g: the faster the GPU, the larger a product must be to fill it.",
+				"reading the weights at the memory's bandwidth × w, whichever takes longer, + h of the other. Layers, experts " +
+				"and output layer each; the output layer, in half precision, for sampled tokens only.",
+			"Experts: n tokens meet E(1 - (1 - k/E)^n) of a layer's E experts, whose weights are read. Each that is met costs " +
+				"300 rows of arithmetic at the ceiling, or its tokens and half a tile of 128 at a part of it if that is more: " +
+				"0.83 in half precision, 0.70 in 8 bits, in fp4 on data-centre chips × q, × width ÷ (width + 150 × rate ÷ 1e15). " +
+				"Spread over GPUs, the fullest has m times the mean. Memory traffic of gathering, activation and adding up.",
 			"Attention of decoding sequences reads 2 × layers × KV width bytes per token of context " +
-				"(values that are cached) " +
-				"at the memory's bandwidth × c; that of prompts computes 4 × layers × query width FLOP " +
-				"per query-key pair at the " +
-				"half-precision ceiling × a. Layers with a window stop at it. Latent attention (MLA) " +
-				"reads one vector for all " +
-				"heads, and computes if that takes longer.",
-			"Element-wise work: b bytes per token, layer and hidden value.",
+				"(values that are cached) at the memory's bandwidth × c; that of prompts computes 4 × layers × query width FLOP " +
+				"per query-key pair at the half-precision ceiling × a. Layers with a window stop at it. Latent attention (MLA) " +
+				"reads one vector for all heads, and computes if that takes longer.",
+			"Element-wise work: b bytes per token, layer and hidden value, and those of the feed-forward network's inner values.",
 			"Communication: two all-reduces a layer over the tensor group, NCCL's (see Collectives) " +
-				"or the engines' own of one " +
-				"or two shots where that is faster; with expert parallelism the way to the experts and back.",
-			"Overhead: of an iteration, a layer, an expert layer, a sequence.",
+				"or the engines' own of one or two shots where that is faster.",
+			"Expert parallelism comes with data-parallel attention: each GPU has all of attention's weights, embeddings and " +
+				"output layer, and sequences of its own; all wait for the one with the most prompts or sequences. Tokens are " +
+				"gathered and summed with an all-gather and a reduce-scatter a layer, between domains with two all-to-all.",
+			"Overhead: of an iteration, a layer, an expert layer, a sequence; of a server's front end for each sequence; " +
+				"in pipelines of the host for each sequence.",
+			"An iteration with prompts takes at least what the host needs to start its expert layers' kernels one by one.",
 			"KV cache = (memory × utilization - weights - reserve) ÷ bytes of a token; heads are " +
-				"divided over the tensor group " +
-				"until there is one each.",
+				"divided over the tensor group until there is one each.",
 			"A MIG instance has its multiprocessors' part of the rates, its memory slices' part of " +
 				"the bandwidth, its own memory.",
 		},
@@ -51,19 +51,19 @@ func Card() card.Card {
 			"ai-dynamo/aiconfigurator, commit 095f58a: memory set aside for communication",
 			"defaults of vLLM, SGLang, TensorRT-LLM and TGI: presets.go, each with its place in their source",
 			"shapes of models: training/models.yaml; published speeds: validation.yaml, each with its source",
-			"own measurement: testdata/measure.py on one H200 SXM, PyTorch 2.11.0, 2026-11-26; its output: h200.jsonl",
+			"NVIDIA/TensorRT-LLM tensorrt_llm/bench/build/tuning.py, commit 04cba88: batch sizes and budgets of the published runs",
+			"own measurements: testdata/measure.py on one H200 SXM and one H100 SXM, PyTorch 2.11.0, 2026-11-26; h200.jsonl, " +
+				"h100.jsonl",
 		},
 		Calibration: calibration(p),
 		Error:       errorLines(),
 		Omits: []string{
 			"engines differ: the overheads are TensorRT-LLM's, and the others are taken to be as fast",
-			"the HTTP front end: tokenising and streaming limit NIM's Llama 3.1 8B to 13,000 tokens " +
-				"per second, where the GPU " +
-				"alone would do more",
-			"a host that is slower than its GPU: small models on the fastest GPUs with thousands of " +
-				"sequences, most of all with " +
-				"Grace as the host, are slower than the model says",
-			"uneven load of experts; which expert layers share GPUs; redundancy of experts",
+			"the front end is one number for all servers; where it is a process of its own it delays no iteration before it is " +
+				"saturated",
+			"the host's time to start dense layers' kernels; hosts but for Grace and x86",
+			"which experts are popular, and which GPU has them; redundancy of experts; attention kept in half precision in a " +
+				"mixture in fp4, but for latent attention",
 			"pipeline parallelism beyond equal micro-batches and full stages: a prompt is not spread over the stages",
 			"power and heat: clocks that fall under load; GPUs of one kind differ by a few percent",
 			"quantisation of activations, LoRA adapters, images, structured output, beam search",
@@ -78,24 +78,26 @@ func Card() card.Card {
 func calibration(p parameters) []string {
 	return []string{
 		fmt.Sprintf("fitted on the rows marked fit, all at once: g = %.2f (kept within 0.80 to 0.90; "+
-			"single products reached "+
-			"0.85 in the own measurement), in fp4 %.2f of that, h = %.2f (0.3 to 0.6 measured), b = %.0f, overhead %.2f ms an "+
-			"iteration, %.0f µs a layer, %.1f µs a sequence, %.0f µs a small all-reduce", p.gemm, p.fp4, p.hide, p.wide,
-			1e3*p.iteration, 1e6*p.layer, 1e6*p.sequence, 1e6*p.reduce),
-		fmt.Sprintf("fitted on the mixtures of experts marked fit: m = %.0f per 1e15 operations per "+
-			"second, %.0f µs an expert "+
-			"layer", p.narrow, 1e6*p.expert),
-		fmt.Sprintf("measured on one H200, not fitted: w = %.2f, c = %.2f, a = %.2f", p.weights, p.cache, p.attention),
+			"single products reached 0.85 in the own measurement), in fp4 %.2f of that (%.2f on workstations' chips), "+
+			"h = %.2f (0.3 to 0.6 measured), b = %.0f, overhead %.2f ms an iteration, %.0f µs a layer, %.1f µs a sequence "+
+			"(%.0f µs more in pipelines), %.0f µs a small all-reduce", p.gemm, p.fp4, p.fp4Card, p.hide, p.wide, 1e3*p.iteration,
+			1e6*p.layer, 1e6*p.sequence, 1e6*p.unhidden, 1e6*p.reduce),
+		fmt.Sprintf("fitted on the mixtures of experts marked fit: m = %.1f, q = %.2f, %.0f µs an expert layer; the host "+
+			"takes %.2f ms to start one and %.0f µs a sequence, Grace %.2f times as long", p.skew, p.grouped4, 1e6*p.expert,
+			1e3*p.eager, 1e6*p.host, p.grace),
+		fmt.Sprintf("fitted on the sweep I19: %.0f µs a sequence of the front end", 1e6*p.stream),
+		fmt.Sprintf("measured on one H200, not fitted: w = %.2f, c = %.2f, a = %.2f; on it and one H100: what a tile of "+
+			"an expert takes, and the parts of the ceiling that experts reach", p.weights, p.cache, p.attention),
 		"single iterations were measured without an engine; their own overhead a layer, " +
-			fmt.Sprintf("%.0f µs, is fitted on some of them and used for them only", 1e6*p.bareLayer),
+			fmt.Sprintf("%.1f µs, is fitted on some of them and used for them only", 1e6*p.bareLayer),
+		"the published runs are repeated as their tool set them up: batches, budgets, undivided prompts, decoding padded to " +
+			"captured batches",
 		"held-out rows took no part in fitting numbers, but they were seen while the formulas " +
 			"took shape, and the split was " +
 			"settled with them in view, so that rows nobody has seen may be off by more; the sweeps " +
 			"are held out, and their " +
 			"servers have the cache that the engine takes by default",
-		"nobody measured the ceiling of fp4: it is fp8's part of the peak, × the factor above, " +
-			"which lies between what B200 " +
-			"and RTX PRO 6000 would need",
+		"nobody measured the ceiling of fp4: it is fp8's part of the peak, × the factors above",
 	}
 }
 
@@ -144,6 +146,23 @@ var groups = []struct {
 	{"mixtures of experts", (*row).moe},
 }
 
+// usual is the error of rows whose cache is assumed, if it were that of the others.
+func usual() (t tally) {
+	for _, o := range results() {
+		if o.row.Cache == 0 {
+			continue
+		}
+		r := *o.row
+		r.spec.Engine.CacheFraction = publishedCache
+		for j, s := range validation().Shapes {
+			if published := r.Rates[j]; published > 0 {
+				t.add(off(r.rate(&fitted, s), published))
+			}
+		}
+	}
+	return t
+}
+
 // errorLines words the error of each group of rows.
 func errorLines() []string {
 	var out []string
@@ -154,16 +173,26 @@ func errorLines() []string {
 		}
 	}
 	for _, g := range groups {
-		for _, use := range []struct{ use, name string }{{"held", "held out"}, {"fit", "fitted on"}} {
-			say("tokens per second at full load, "+g.name+", "+use.name,
-				tallyOf(func(r *row) bool { return g.take(r) && r.Use == use.use }), "figures")
-		}
+		say("tokens per second at full load, "+g.name+", held out",
+			tallyOf(func(r *row) bool { return g.take(r) && r.held() }), "figures")
+		say("tokens per second at full load, "+g.name+", fitted on",
+			tallyOf(func(r *row) bool { return g.take(r) && !r.held() }), "figures")
 	}
+	say("mixtures of experts again, of these those added when all was settled",
+		tallyOf(func(r *row) bool { return r.Use == "unseen" }), "figures")
+	say("mixtures of experts again, on H100, whose KV cache is assumed",
+		tallyOf(func(r *row) bool { return r.Cache > 0 }), "figures")
+	say("the same with the KV cache that the other runs had", usual(), "figures")
 	for _, precision := range []string{"bf16", "fp8"} {
 		say("single iterations in "+precision+", held out", singleError(&fitted, func(r *row) bool {
-			return r.Precision == precision && r.Use == "held"
+			return r.Precision == precision && r.held()
 		}), "measurements")
 	}
+	say("tokens per second of Llama 3.3 70B to clients that wait for their answers, held out", sweepError(&fitted, (*row).held),
+		"figures")
+	say("the same of Llama 3.1 8B, where the front end is the limit, fitted on", sweepError(&fitted, func(r *row) bool {
+		return !r.held()
+	}), "figures")
 	systems := tally{}
 	for i := range validation().System {
 		r := &validation().System[i]
@@ -176,7 +205,8 @@ func errorLines() []string {
 			"published %.0f, predicted %.0f", 100*kneePart, published, predicted),
 		"replicas: another simulator, written apart and for requests of one length, gives the same throughput and latency "+
 			"within 0.1 % on the rows compared",
-		"in fp8 the measured iterations quantised activations in a kernel of their own, which engines fuse")
+		"in fp8 the measured iterations quantised activations in kernels of their own, which engines fuse; what these take "+
+			"was measured and is added to the prediction")
 }
 
 // kneePart of the greatest throughput is where more clients gain no more.
@@ -268,13 +298,16 @@ func Table() string {
 	}
 	b.WriteString("\nSources are in validation.yaml. In I19 the copy read did not show GPU " +
 		"and lengths. Mixtures of experts at " +
-		"full load ran with\ndata-parallel attention.\n")
+		"full load ran with\ndata-parallel attention; on H100 their KV cache is assumed.\n")
 	return b.String()
 }
 
 func (r *row) use() string {
-	if r.Use == "fit" {
+	switch r.Use {
+	case "fit":
 		return "fitted on"
+	case "unseen":
+		return "held out, added later"
 	}
 	return "held out"
 }

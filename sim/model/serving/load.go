@@ -13,6 +13,8 @@ type loaded struct {
 	budget        int // tokens of an iteration
 	limit         int // requests at a time
 	input, output int
+	whole         bool // prompts are not divided
+	groups, most  int  // schedulers side by side, and the requests that each takes; 0 = batches are not padded
 
 	now                  float64
 	submitted            []float64
@@ -45,6 +47,9 @@ func (l *loaded) iterate() int {
 	seqs := 0
 	for left > 0 && l.next < len(l.submitted) && l.next-l.head < l.limit && l.submitted[l.next] <= l.now {
 		chunk := min(left, l.input-l.progress)
+		if l.whole && chunk < l.input {
+			break
+		}
 		pairs += int64(chunk) * (2*int64(l.progress) + int64(chunk) + 1) / 2
 		tokens, left, seqs = tokens+chunk, left-chunk, seqs+1
 		if l.progress += chunk; l.progress == l.input {
@@ -54,7 +59,11 @@ func (l *loaded) iterate() int {
 	if decodes+tokens == 0 {
 		return -1
 	}
-	l.now += l.step.Seconds(decodes, l.context, tokens, pairs, seqs)
+	run := decodes
+	if tokens == 0 && l.groups > 0 {
+		run = l.groups * padded((decodes+l.groups-1)/l.groups, l.most)
+	}
+	l.now += l.step.Seconds(run, l.context, tokens, pairs, seqs) - float64(float64(run-decodes)*l.step.sequence)
 	l.iteration++
 	l.context += int64(decodes)
 	for ; begins < l.next; begins++ {

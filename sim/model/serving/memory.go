@@ -31,6 +31,24 @@ func (m shape) head() int {
 	return defaultHead
 }
 
+// outside is the parameters of the layers outside experts: those in the replica's precision, and those that stay in half
+// precision. The latter are latent attention's in fp4 (nvidia/DeepSeek-R1-FP4, see NVIDIA/Model-Optimizer issue 150).
+func (s Spec) outside() (quantised, half float64) {
+	m := shape{s.Engine.Model}
+	quantised = m.Params - m.ExpertParams - m.embeddings()
+	if m.Latent && s.Engine.Precision == plan.PrecisionFP4 {
+		half = math.Min(float64(m.Layers)*float64(m.Hidden)*float64(m.Query)*latentProjections, quantised)
+	}
+	return quantised - half, half
+}
+
+// inner is the widths of all layers' dense feed-forward networks together, of three matrices each: what attention does
+// not have of the parameters outside experts.
+func (m shape) inner() float64 {
+	outside := (m.Params - m.ExpertParams - m.embeddings()) / float64(m.Hidden)
+	return math.Max(outside-float64(2*m.Layers*(m.Query+m.KV)), 0) / 3
+}
+
 // heads is the number of attention heads.
 func (m shape) heads() float64 {
 	if m.Latent {
@@ -128,7 +146,8 @@ func (s Spec) fit() Fit {
 	perStage := math.Ceil(float64(m.Layers) / float64(s.Pipeline))
 	stage := perStage / float64(m.Layers)
 	weight := weightBytes(e.Precision)
-	dense := (m.Params - m.ExpertParams - m.embeddings()) * weight * stage
+	quantised, half := s.outside()
+	dense := (float64(quantised*weight) + half*halfBytes) * stage
 	if s.Expert < 2 {
 		dense /= tp
 	}
@@ -136,8 +155,11 @@ func (s Spec) fit() Fit {
 	if s.Pipeline > 1 && !m.Tied {
 		ends /= 2
 	}
+	if s.Expert < 2 { // data-parallel attention samples its own sequences, and has all of both embeddings
+		ends /= tp
+	}
 	f := Fit{BudgetGiB: s.Device.MemoryMiB / 1024 * e.MemoryUtilization, ReserveGiB: e.ReserveGiB}
-	f.WeightsGiB = (dense + float64(m.ExpertParams*weight*stage/tp) + ends/tp) / gib
+	f.WeightsGiB = (dense + float64(m.ExpertParams*weight*stage/tp) + ends) / gib
 	layer := m.layerCacheBytes(e.KVBytes)
 	f.TokenBytes = TokenBytes(e.Model, e.KVBytes)
 	f.CacheGiB = math.Max(f.BudgetGiB-f.WeightsGiB-f.ReserveGiB, 0)

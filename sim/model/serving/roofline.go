@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 
 	"orrery/sim/model/collective"
 	"orrery/sim/plan"
@@ -22,7 +23,14 @@ type parameters struct {
 	layer     float64 // seconds of a layer whatever it does: starts and ends of its kernels
 	expert    float64 // the same of a layer's routing and dispatch to experts
 	sequence  float64 // seconds of each sequence in an iteration: sampling, scheduling, streaming
-	narrow    float64 // width of an expert at which it reaches half of gemm, on a GPU of 1e15 operations per second
+	fp4Card   float64 // fp4 of the chips of workstations, whose matrix units are others (sm_120)
+	grouped4  float64 // of what grouped products in 8 bits reach of their ceiling, those in fp4 on data-centre chips
+	eager     float64 // seconds that the host takes to start an expert layer's kernels one by one
+	host      float64 // seconds of the host for each sequence, which the GPUs' work hides
+	grace     float64 // both with Grace as the host ÷ with x86
+	stream    float64 // seconds of a server's front end for each sequence: detokenising, answers in pieces over HTTP
+	unhidden  float64 // seconds of the host for each sequence in pipelines, which nothing hides
+	skew      float64 // load of the GPU whose experts get the most ÷ mean, where experts are spread over GPUs
 	reduce    float64 // seconds of a small all-reduce by the engines' own kernels
 	bareLayer float64 // layer for the measured iterations, whose kernels are not an engine's
 }
@@ -43,21 +51,22 @@ type parameters struct {
 type Step struct {
 	// Seconds of one GPU for a micro-batch through all layers. perToken and the like have to be multiplied, all and
 	// fixed are there in any case.
-	denseToken, denseAll   float64 // matrix products outside experts: arithmetic, reading weights
-	expertToken, expertAll float64 // those of experts: expertAll when tokens meet all of them
-	headToken, headAll     float64 // the output layer, for tokens that are sampled
-	touched                []float64
-	wideToken              float64
-	contextFull            float64 // per token of context: layers that attend to all of it
-	contextWindow          float64 // and those that attend to a window
-	pairFull, pairWindow   float64 // per query-key pair of prompts, likewise
-	window                 float64 // tokens
-	hide                   float64
-	fixed                  float64
-	sequence               float64
-	stages                 int
-	links                  [linkSizes]float64 // communication of micro-batches of 2^i tokens
-	contextCompute         bool               // reading the context is limited by arithmetic, not memory
+	denseToken, denseAll float64 // matrix products outside experts: arithmetic, reading weights
+	experts              experts
+	headToken, headAll   float64 // the output layer, for tokens that are sampled
+	wideToken            float64
+	contextFull          float64 // per token of context: layers that attend to all of it
+	contextWindow        float64 // and those that attend to a window
+	pairFull, pairWindow float64 // per query-key pair of prompts, likewise
+	window               float64 // tokens
+	hide                 float64
+	fixed                float64
+	sequence             float64
+	eager, host          float64 // of the host: an iteration with prompts, each of its sequences
+	stages               int
+	ranks                int                // GPUs that hold sequences each for itself, with data-parallel attention; otherwise 1
+	links                [linkSizes]float64 // communication of micro-batches of 2^i tokens
+	contextCompute       bool               // reading the context is limited by arithmetic, not memory
 }
 
 // linkSizes bounds the micro-batches whose communication is tabulated: 2^23 tokens.
@@ -72,6 +81,9 @@ const (
 // Latent attention (DeepSeek-AI, arXiv 2412.19437, section 4.2): heads of 128 values and 64 rotary ones, so that the
 // mean of keys (192) and values (128) is 160, and the cached vector without its rotary part is 64 shorter.
 const latentHead, latentRotary = 160, 64
+
+// latentProjections is the parameters of a layer's latent attention ÷ (hidden × query): 187 million ÷ (7168 × 20480).
+const latentProjections = 1.27
 
 // defaultHead is the size of a head where a model does not say.
 const defaultHead = 128
@@ -88,36 +100,48 @@ func newStep(s Spec, par *parameters) (*Step, error) {
 	rate := matrixRate(d, s.Engine.Precision, par) * par.gemm
 	weight := weightBytes(s.Engine.Precision)
 	read := d.MemoryGBs * 1e9 * par.weights
-	experts := m.ExpertParams
-	dense := m.Params - experts - m.embeddings()
-	st := &Step{hide: par.hide, sequence: par.sequence, stages: s.Pipeline}
+	quantised, half := s.outside()
+	st := &Step{hide: par.hide, sequence: par.sequence + par.stream, stages: s.Pipeline, ranks: 1}
 
-	st.denseToken = 2 * dense / tp / rate
-	st.denseAll = dense * weight / tp / read
+	st.denseToken = 2 * (quantised/rate + half/(d.Half*1e12*par.gemm)) / tp
+	st.denseAll = (float64(quantised*weight) + half*halfBytes) / tp / read
 	if s.Expert > 1 { // each GPU reads all of the attention's weights for its part of the tokens
 		st.denseAll *= tp
+		st.ranks = s.Tensor
 	}
-	if m.Experts > 0 {
-		width := float64(m.ExpertWidth) / float64(s.Tensor/s.Expert)
-		part := float64(m.TopK) / float64(m.Experts)
-		narrow := par.narrow * rate / 1e15 // the faster the GPU, the more it takes to fill it
-		st.expertToken = 2 * experts * part / tp / (rate * width / (width + narrow))
-		st.expertAll = experts * weight / tp / read
-		st.touched = touched(m.Experts, m.TopK)
-	}
+	st.addExperts(s, par)
 	head := float64(m.Vocabulary) * float64(m.Hidden) // half precision in quantised models too
 	// The last stage has it for every micro-batch, and the others wait for the last stage.
 	st.headToken = 2 * head / tp / (d.Half * 1e12 * par.gemm) * pp
 	st.headAll = head * halfBytes / tp / read * pp
-	st.wideToken = par.wide * float64(m.Hidden) * float64(m.Layers) / (d.MemoryGBs * 1e9 * par.weights)
+	if s.Expert > 1 { // likewise, and each samples its own tokens
+		st.headAll *= tp
+	}
+	st.wideToken = (par.wide*float64(m.Hidden)*float64(m.Layers) + m.inner()*(4*halfBytes+weight)) /
+		(d.MemoryGBs * 1e9 * par.weights)
 	if s.Expert > 1 {
 		st.wideToken /= tp
 	}
 	st.attention(s, par)
 	st.fixed = float64(par.iteration*pp) + float64(par.layer*float64(m.Layers)) +
 		float64(par.expert*float64(m.MoELayers)) + float64((pp-1)*stageMicros*1e-6)
+	st.hosts(s, par)
 	st.communication(s, par)
 	return st, nil
+}
+
+// hosts fills in what the host takes.
+func (st *Step) hosts(s Spec, par *parameters) {
+	st.eager, st.host = par.eager*float64(s.Engine.Model.MoELayers), par.host
+	if s.Pipeline > 1 {
+		st.sequence += par.unhidden
+	}
+	if s.Expert > 1 { // each GPU has a process of its own, with its part of the sequences
+		st.host /= float64(s.Tensor)
+	}
+	if strings.HasPrefix(s.Device.GPU, "gb") || strings.HasPrefix(s.Device.GPU, "gh") {
+		st.eager, st.host = st.eager*par.grace, st.host*par.grace
+	}
 }
 
 // stageMicros is the latency of handing a micro-batch to the next stage: NCCL's send and receive over NVLink
@@ -185,9 +209,7 @@ func (s Spec) layerLinks(tokens float64, par *parameters) float64 {
 	if s.Expert < 2 {
 		return float64(2*m.Layers) * allReduce(bytes, g, par)
 	}
-	g.Copies = m.TopK
-	sent := bytes / float64(s.Tensor) * float64(min(m.TopK, s.Tensor))
-	return 2 * float64(m.MoELayers) * math.Max(collective.Time(collective.AllToAll, sent, g), par.reduce)
+	return float64(m.MoELayers) * s.exchange(bytes, g, par)
 }
 
 // allReduce is NCCL's or, where that is faster, the one of the engines' own kernels for small messages: every GPU reads
@@ -230,10 +252,18 @@ func matrixRate(d *plan.Accelerator, precision string, par *parameters) float64 
 		rate = math.Max(rate, d.FP8)
 	}
 	if precision == plan.PrecisionFP4 {
-		rate = math.Max(rate, d.FP4*par.fp4)
+		part := par.fp4
+		if workstation(d) {
+			part = par.fp4Card
+		}
+		rate = math.Max(rate, d.FP4*part)
 	}
 	return rate * 1e12
 }
+
+// workstation reports whether the GPU's chip is that of workstations (compute capability 12.0), whose matrix units are
+// others than those of the same generation's data-centre chips.
+func workstation(d *plan.Accelerator) bool { return strings.HasPrefix(d.GPU, "rtx") }
 
 // weightBytes of one parameter.
 func weightBytes(precision string) float64 {
@@ -275,6 +305,14 @@ func (st *Step) micro(tokens int) (int, float64) {
 	return (tokens + stages - 1) / stages, 1 / float64(stages)
 }
 
+// fullest is what the GPU with the most of so many sequences has of them ÷ an equal part. The others wait for it.
+func (st *Step) fullest(sequences int) float64 {
+	if st.ranks == 1 || sequences == 0 {
+		return 1
+	}
+	return float64((sequences+st.ranks-1)/st.ranks*st.ranks) / float64(sequences)
+}
+
 // base is an iteration without the context of decoding sequences.
 func (st *Step) base(decodes, prefillTokens int, prefillAttention int64, prefillSeqs int) (p Parts) {
 	n, part := st.micro(decodes + prefillTokens)
@@ -282,22 +320,21 @@ func (st *Step) base(decodes, prefillTokens int, prefillAttention int64, prefill
 		return p
 	}
 	t := float64(n)
-	p.product(t*st.denseToken, st.denseAll, st.hide)
-	if len(st.touched) > 0 {
-		all := st.expertAll
-		if n < len(st.touched) {
-			all *= st.touched[n]
-		}
-		p.product(t*st.expertToken, all, st.hide)
+	uneven := st.fullest(prefillSeqs)
+	own := t // of sequences' own work, as much as if all GPUs had what the fullest has
+	if uneven > 1 && prefillSeqs > 0 {
+		own += float64(float64(prefillTokens)*part) * (uneven - 1)
 	}
+	p.product(own*st.denseToken, st.denseAll, st.hide)
+	st.experts.add(&p, n)
 	sampled := float64(decodes + prefillSeqs)
 	p.product(sampled*part*st.headToken, st.headAll, st.hide)
-	p.Memory += float64(t * st.wideToken)
+	p.Memory += float64(own * st.wideToken)
 	if prefillAttention > 0 {
-		pairs := float64(prefillAttention)
+		pairs := float64(prefillAttention) * uneven
 		p.Compute += float64(pairs * part * st.pairFull)
 		if st.window > 0 {
-			p.Compute += float64(math.Min(pairs, float64(prefillTokens)*st.window) * part * st.pairWindow)
+			p.Compute += float64(math.Min(pairs, float64(prefillTokens)*uneven*st.window) * part * st.pairWindow)
 		}
 	}
 	i := bits.Len(uint(n)) - 1
@@ -320,7 +357,17 @@ func (st *Step) Parts(decodes int, decodeContext int64, prefillTokens int, prefi
 	} else {
 		p.Memory += t
 	}
+	p.Overhead += st.waits(decodes, prefillSeqs, p.Total())
 	return p
+}
+
+// waits is how long the GPUs, busy for so long, wait for the host. Iterations that only decode are started as one graph;
+// those with prompts are not.
+func (st *Step) waits(decodes, prefillSeqs int, busy float64) float64 {
+	if prefillSeqs == 0 || st.eager == 0 {
+		return 0
+	}
+	return math.Max(st.eager+float64(float64(decodes+prefillSeqs)*st.host)-busy, 0)
 }
 
 // Seconds returns how long one iteration takes in which decodes sequences get a token each, with decodeContext tokens
@@ -331,14 +378,16 @@ func (st *Step) Parts(decodes int, decodeContext int64, prefillTokens int, prefi
 // prefillTokens, and k × its context more prefillAttention.
 //
 // It is 0 when nothing is processed. More of anything never takes less time, except that with pipeline parallelism more
-// sequences share the same context among more micro-batches until all stages are busy.
+// sequences share the same context among more micro-batches until all stages are busy, and with data-parallel attention
+// among more GPUs.
 func (st *Step) Seconds(decodes int, decodeContext int64, prefillTokens int, prefillAttention int64,
 	prefillSeqs int) float64 {
 	if decodes+prefillTokens <= 0 {
 		return 0
 	}
 	p := st.base(decodes, prefillTokens, prefillAttention, prefillSeqs)
-	return p.Total() + st.line(decodes, prefillTokens).context(decodeContext)
+	t := p.Total() + st.line(decodes, prefillTokens).context(decodeContext)
+	return t + st.waits(decodes, prefillSeqs, t)
 }
 
 // Line is an iteration's seconds as a function of decodeContext, everything else given:
@@ -407,6 +456,7 @@ func (st *Step) Line(decodes, prefillTokens int, prefillAttention int64, prefill
 // line is the part of a line that depends on context.
 func (st *Step) line(decodes, prefillTokens int) Line {
 	_, part := st.micro(decodes + prefillTokens)
+	part *= st.fullest(decodes)
 	full := part * st.contextFull
 	if st.contextWindow == 0 {
 		return Line{PerToken: full, Beyond: full, Knee: math.MaxInt64}

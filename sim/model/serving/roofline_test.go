@@ -87,6 +87,9 @@ func TestMonotone(t *testing.T) {
 				"prompts":       st.Seconds(b, int64(b)*1000, 100, 5050, 2),
 				"slower GPU":    slower.Seconds(b, int64(b)*1000, 100, 5050, 1),
 			} {
+				if what == "prompts" && st.ranks > 1 {
+					continue // they share the same tokens among more GPUs
+				}
 				if more < base*(1-1e-12) {
 					t.Errorf("%s: %d decodes, more %s: %g s after %g s", name, b, what, more, base)
 				}
@@ -221,5 +224,50 @@ func BenchmarkSeconds(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = st.Seconds(200, 100000, 500, 125000, 1)
+	}
+}
+
+// TestExperts holds what experts cost against what was measured of whole layers and of grouped products: as long for one
+// token each as for a tile, as even products when there are many.
+func TestExperts(t *testing.T) {
+	s := spec(t, "mixtral-8x7b", "h200-sxm", "bf16", 1)
+	st := newTestStep(t, s)
+	cost := func(n int) float64 {
+		p := Parts{}
+		st.experts.add(&p, n)
+		return p.Compute
+	}
+	if a, b := cost(64), cost(400); math.Abs(a-b) > 0.02*a { // 16 to 100 tokens each
+		t.Errorf("16 tokens at each expert take %g s, 100 take %g s", a, b)
+	}
+	many := 1 << 17
+	even := 2 * float64(many) * 2 / 8 * s.Engine.Model.ExpertParams / (s.Device.Half * 1e12) / groupedHalf
+	if a := cost(many); a < even || a > even*1.1 {
+		t.Errorf("%d tokens take %g s, even products %g s", many, a, even)
+	}
+	s = spec(t, "qwen3-235b-a22b", "h200-sxm", "fp8", 8)
+	s.Expert = 8
+	st = newTestStep(t, s)
+	one, eight := st.Seconds(0, 0, 8000, 8*1000*500, 1), st.Seconds(0, 0, 8000, 8*1000*500, 8)
+	if one < eight*1.05 {
+		t.Errorf("one GPU's prompt takes %g s, spread over all %g s", one, eight)
+	}
+	if a, b := st.fullest(9), st.fullest(16); a != 16.0/9 || b != 1 {
+		t.Errorf("9 sequences on 8 GPUs: %g, 16: %g", a, b)
+	}
+}
+
+// TestHost: iterations with prompts wait for the host of a small mixture, those that only decode do not, and Grace takes
+// longer.
+func TestHost(t *testing.T) {
+	x86, grace := newTestStep(t, spec(t, "qwen3-30b-a3b", "b200", "fp4", 1)), newTestStep(t, spec(t, "qwen3-30b-a3b", "gb200", "fp4", 1))
+	if a, b := x86.Seconds(8, 8000, 1, 1000, 1), grace.Seconds(8, 8000, 1, 1000, 1); b < a*1.5 {
+		t.Errorf("a prompt's iteration takes %g s with x86, %g s with Grace", a, b)
+	}
+	if a, b := x86.Seconds(8, 8000, 0, 0, 0), grace.Seconds(8, 8000, 0, 0, 0); b > a {
+		t.Errorf("decoding takes %g s with x86, %g s with Grace", a, b)
+	}
+	if a, b := x86.Seconds(1000, 1e6, 8000, 8000*4000, 1), x86.Seconds(1000, 1e6, 8001, 8000*4000, 1); b <= a {
+		t.Errorf("a long iteration waits for the host: %g s, %g s", a, b)
 	}
 }

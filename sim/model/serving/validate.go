@@ -43,10 +43,11 @@ type row struct {
 	Pipeline  int    `yaml:"pipeline" min:"1"`
 	Expert    int    `yaml:"expert" min:"1"`
 	Source    string `yaml:"source" required:"true"`
-	Use       string `yaml:"use" required:"true" enum:"fit|held"`
+	Use       string `yaml:"use" required:"true" enum:"fit|held|unseen"`
 	Note      string `yaml:"note"`
 
-	Rates []float64 `yaml:"rates"` // load, tokens per second
+	Rates []float64 `yaml:"rates"`                 // load, tokens per second
+	Cache float64   `yaml:"cache" min:"0" max:"1"` // load, part of free memory; 0 = publishedCache
 
 	Input  int     `yaml:"input" min:"0"` // sweep, system
 	Output int     `yaml:"output" min:"0"`
@@ -123,6 +124,9 @@ func (r *row) resolve(d *strict.Doc, path string, cat *catalog.Catalog) {
 	}
 	if e.Precision = r.Precision; len(r.Rates) > 0 {
 		e.CacheFraction = publishedCache
+		if r.Cache > 0 {
+			e.CacheFraction = r.Cache
+		}
 	}
 	if r.Precision != plan.PrecisionHalf {
 		e.KVBytes = 1
@@ -141,6 +145,9 @@ func (r *row) resolve(d *strict.Doc, path string, cat *catalog.Catalog) {
 	}
 }
 
+// held reports whether no parameter was fitted on the row.
+func (r *row) held() bool { return r.Use != "fit" }
+
 func (r *row) moe() bool { return r.spec.Engine.Model.Experts > 0 }
 
 // load starts a simulation of the row's replica under requests of one length.
@@ -154,7 +161,13 @@ func (r *row) load(par *parameters, input, output int) *loaded {
 
 // rate is the row's predicted output tokens per second for requests of a shape.
 func (r *row) rate(par *parameters, s lengths) float64 {
-	return r.load(par, s.Input, s.Output).saturated(s.Requests)
+	b := *r
+	b.spec = r.spec.bench(s.Input, s.Output)
+	l := b.load(par.offline(), s.Input, s.Output)
+	l.whole = true
+	l.groups = b.spec.groups()
+	l.most = b.spec.Engine.MaxSequences / l.groups
+	return l.saturated(s.Requests)
 }
 
 // systemRequests are enough that beginning and end of a run do not count.
@@ -162,23 +175,46 @@ const systemRequests = 20000
 
 // system is the row's predicted output tokens per second of all its replicas.
 func (r *row) system(par *parameters) float64 {
-	return float64(r.Replicas) * r.load(par, r.Input, r.Output).saturated(systemRequests)
+	return float64(r.Replicas) * r.load(par.offline(), r.Input, r.Output).saturated(systemRequests)
+}
+
+// offline is the parameters of an engine that runs in its client's process: without a front end.
+func (p *parameters) offline() *parameters {
+	q := *p
+	q.stream = 0
+	return &q
 }
 
 // single is the row's predicted iteration. It was measured without an engine, in kernels that are less fused.
 func (r *row) single(par *parameters) float64 {
-	bare := *par
+	bare := *par.offline()
 	bare.iteration, bare.sequence, bare.layer = 0, 0, par.bareLayer
 	st, err := newStep(r.spec, &bare)
 	if err != nil {
 		panic(fmt.Sprintf("serving: %v", err))
 	}
+	st.wideToken *= par.weights / elementwise
+	tokens := max(r.Prompt, r.Batch)
+	casts := 0.0
+	if r.Precision != plan.PrecisionHalf {
+		m := shape{r.spec.Engine.Model}
+		inputs := float64(m.Layers*(2*m.Hidden+m.Query)) + m.inner()
+		casts = float64(castsOfLayer*m.Layers)*castSeconds +
+			float64(tokens)*inputs*(halfBytes+fp8Bytes)/(r.spec.Device.MemoryGBs*1e9*elementwise)
+	}
 	if r.Prompt > 0 {
 		n := int64(r.Prompt)
-		return st.Seconds(0, 0, r.Prompt, n*(n+1)/2, 1)
+		return st.Seconds(0, 0, r.Prompt, n*(n+1)/2, 1) + casts
 	}
-	return st.Seconds(r.Batch, int64(r.Batch)*int64(r.Context), 0, 0, 0)
+	return st.Seconds(r.Batch, int64(r.Batch)*int64(r.Context), 0, 0, 0) + casts
 }
+
+// In 8 bits the measured iterations cast the input of each of a layer's four matrices in a kernel of its own, which
+// engines do in the kernel before; castSeconds is what one takes at least (testdata/measure.py, section shapes).
+const (
+	castsOfLayer = 4
+	castSeconds  = 1.5e-6
+)
 
 // off is the relative error of a prediction.
 func off(predicted, published float64) float64 { return predicted/published - 1 }
@@ -212,6 +248,22 @@ func loadError(par *parameters, take func(*row) bool) (t tally) {
 			if published := r.Rates[j]; published > 0 {
 				t.add(off(r.rate(par, s), published))
 			}
+		}
+	}
+	return t
+}
+
+// sweepError is that of sweeps' tokens per second.
+func sweepError(par *parameters, take func(*row) bool) (t tally) {
+	f := validation()
+	for i := range f.Sweep {
+		r := &f.Sweep[i]
+		if !take(r) {
+			continue
+		}
+		for _, p := range r.Points {
+			_, _, rate := r.load(par, r.Input, r.Output).closed(p.Clients)
+			t.add(off(rate, p.Rate))
 		}
 	}
 	return t

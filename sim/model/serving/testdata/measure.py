@@ -1,8 +1,9 @@
 """Measures what calibrates the model of serving on one GPU: memory bandwidth by size, matrix products by rows, an
 iteration of a transformer of the shape of Llama 3 8B (random weights, CUDA graphs) by batch and context, prompts by
-length, sampling, and what two processes get that share the GPU by time slices.
+length, sampling, what two processes get that share the GPU by time slices; the products of mixtures of experts by tokens
+an expert gets, whole layers of experts, the casts to 8 bits, and what starting kernels costs.
 
-    python3 measure.py [--small] [--only SECTION] [--out FILE]
+    python3 measure.py [--small] [--only SECTION,…] [--out FILE]
 
 writes one JSON object a line; --small is a dry run with tiny shapes.
 
@@ -247,6 +248,127 @@ def sampling(small):
             softmax=timed(graphed(lambda: torch.multinomial(torch.softmax(x.float() / 0.7, -1), 1))))
 
 
+def shapes(small):
+    """Products of the other matrices of a layer, and the cast of their input to 8 bits."""
+    one = torch.ones((), device="cuda", dtype=torch.float32)
+    for k, n in [(256, 512)] if small else [(4096, 6144), (4096, 4096), (14336, 4096)]:
+        count = 2 if small else max(2, (1 << 28) // (k * n))
+        w = [torch.randn(n, k, device="cuda", dtype=HALF) * 0.02 for _ in range(count)]
+        w8 = [t.to(FP8) for t in w]
+        for m in [1, 16, 64, 256, 1024, 4096, 16384]:
+            x = torch.randn(m, k, device="cuda", dtype=HALF)
+            x8 = x.to(FP8)
+            a = timed(graphed(lambda: [x @ t.t() for t in w]), 0.03, 3) / count
+            b = timed(graphed(lambda: [torch._scaled_mm(x8, t.t(), scale_a=one, scale_b=one, out_dtype=HALF)
+                                       for t in w8]), 0.03, 3) / count
+            c = timed(graphed(lambda: [x.to(FP8) for _ in range(count)]), 0.03, 3) / count
+            say(what="shape", m=m, k=k, n=n, bf16=a, fp8=b, cast=c)
+
+
+# Experts that one GPU holds: of a layer of Qwen3 30B-A3B (all), Mixtral 8x7B (all), Qwen3 235B-A22B on eight GPUs, Llama
+# 4 Scout on four, DeepSeek V3 on eight: experts, hidden, width.
+SHARDS = [("qwen3-30b-a3b", 128, 2048, 768), ("mixtral-8x7b", 8, 4096, 14336), ("qwen3-235b-a22b", 16, 4096, 1536),
+          ("llama-4-scout", 4, 5120, 8192), ("deepseek-v3", 32, 7168, 2048)]
+
+
+def offsets(sizes):
+    return torch.tensor(sizes, device="cuda").cumsum(0).to(torch.int32)
+
+
+def experts(small):
+    """Grouped products (CUTLASS kernels of PyTorch) by tokens an expert gets: all the same, or as chance deals them."""
+    torch.manual_seed(1)
+    for name, count, hidden, width in [("small", 4, 256, 128)] if small else SHARDS:
+        up = torch.randn(count, 2 * width, hidden, device="cuda", dtype=HALF) * 0.02
+        down = torch.randn(count, hidden, width, device="cuda", dtype=HALF) * 0.02
+        up8, down8 = up.to(FP8), down.to(FP8)
+        su = torch.ones(count, 2 * width, device="cuda", dtype=torch.float32)
+        sd = torch.ones(count, hidden, device="cuda", dtype=torch.float32)
+        for m in [1, 4, 16] if small else [1, 4, 16, 32, 64, 128, 256, 512, 1024, 4096]:
+            if count * m > 140_000:
+                continue
+            deals = [("equal", [m] * count)]
+            if m in (16, 64, 256):
+                deals.append(("chance", torch.bincount(torch.randint(count, (count * m,)), minlength=count).tolist()))
+            for deal, sizes in deals:
+                rows, offs = sum(sizes), offsets(sizes)
+                x = torch.randn(rows, hidden, device="cuda", dtype=HALF)
+                h = torch.randn(rows, width, device="cuda", dtype=HALF)
+                row = dict(what="experts", kernel=deal, name=name, experts=count, k=hidden, n=width, m=m)
+                try:
+                    row["up"] = timed(graphed(lambda: torch._grouped_mm(x, up.transpose(-2, -1), offs=offs)), 0.03, 3)
+                    row["down"] = timed(graphed(lambda: torch._grouped_mm(h, down.transpose(-2, -1), offs=offs)), 0.03, 3)
+                    if deal == "equal" and m % 16 == 0:
+                        x8, h8, s = x.to(FP8), h.to(FP8), torch.ones(rows, device="cuda", dtype=torch.float32)
+                        row["up8"] = timed(graphed(lambda: torch._scaled_grouped_mm(
+                            x8, up8.transpose(-2, -1), s, su, offs=offs, out_dtype=HALF)), 0.03, 3)
+                        row["down8"] = timed(graphed(lambda: torch._scaled_grouped_mm(
+                            h8, down8.transpose(-2, -1), s, sd, offs=offs, out_dtype=HALF)), 0.03, 3)
+                except Exception as e:
+                    row["error"] = str(e)[:200]
+                say(**row)
+
+
+@torch.compile(dynamic=True)
+def gate(logits, k: int):
+    return torch.topk(torch.softmax(logits.float(), -1), k)
+
+
+@torch.compile(dynamic=True)
+def weigh(y, p):
+    return (y * p[:, None]).to(y.dtype)
+
+
+def layers(small):
+    """A whole layer of experts: routing, sorting, products, adding up."""
+    for name, count, hidden, width, k in [("small", 4, 256, 128, 2)] if small else [
+            ("qwen3-30b-a3b", 128, 2048, 768, 8), ("mixtral-8x7b", 8, 4096, 14336, 2)]:
+        up = torch.randn(count, 2 * width, hidden, device="cuda", dtype=HALF) * 0.02
+        down = torch.randn(count, hidden, width, device="cuda", dtype=HALF) * 0.02
+        router = torch.randn(count, hidden, device="cuda", dtype=HALF) * 0.02
+        ids = torch.arange(count, device="cuda")
+        for n in [1, 4, 16, 64, 256, 1024, 4096, 8192]:
+            x = torch.randn(n, hidden, device="cuda", dtype=HALF)
+
+            def route():
+                p, e = gate(x @ router.t(), k)
+                e = e.flatten()
+                order = e.argsort()
+                offs = (e[None, :] == ids[:, None]).sum(1).cumsum(0).to(torch.int32)
+                return p.flatten()[order], order // k, offs
+
+            def layer():
+                p, token, offs = route()
+                y = torch._grouped_mm(silu_mul(torch._grouped_mm(x[token], up.transpose(-2, -1), offs=offs)),
+                                      down.transpose(-2, -1), offs=offs)
+                return torch.zeros_like(x).index_add_(0, token, weigh(y, p))
+
+            p, token, offs = route()
+            xs = x[token]
+            h = silu_mul(torch._grouped_mm(xs, up.transpose(-2, -1), offs=offs))
+            say(what="layer", name=name, m=n, seconds=timed(graphed(layer), 0.03, 3),
+                route=timed(graphed(route), 0.03, 3),
+                up=timed(graphed(lambda: torch._grouped_mm(xs, up.transpose(-2, -1), offs=offs)), 0.03, 3),
+                down=timed(graphed(lambda: torch._grouped_mm(h, down.transpose(-2, -1), offs=offs)), 0.03, 3))
+
+
+def starts(small):
+    """What starting kernels costs: in a graph, one by one, and an iteration of a small batch without a graph."""
+    x = torch.ones(1024, device="cuda")
+
+    def many():
+        for _ in range(100):
+            x.add_(1)
+
+    say(what="start", graph=timed(graphed(many)) / 100, eager=timed(many) / 100)
+    m = Model((2, 256, 8, 2, 32, 512, 1000) if small else (32, 4096, 32, 8, 128, 14336, 128256))
+    with torch.no_grad():
+        cache = cache_of(m, 16 * 128)
+        for batch in [4, 16]:
+            say(what="eager", kind="bf16", batch=batch, context=128, layers=m.layers,
+                seconds=timed(m.decode(batch, 128, cache)))
+
+
 def share(small, seconds):
     """Runs decode iterations for a while, one process of those that share the GPU; prints how many."""
     shape = (2, 256, 8, 2, 32, 512, 1000) if small else (16, 4096, 32, 8, 128, 14336, 128256)
@@ -299,8 +421,9 @@ def main():
         date=time.strftime("%Y-%m-%d"))
     for name, f, *more in [("iterations bf16", iterations, False), ("iterations fp8", iterations, True),
                            ("products", products), ("attention", attention), ("sampling", sampling), ("slices", slices),
-                           ("bandwidth", bandwidth)]:
-        if a.only in name:
+                           ("bandwidth", bandwidth),
+                           ("shapes", shapes), ("experts", experts), ("layers", layers), ("starts", starts)]:
+        if not a.only or name in a.only.split(","):
             section(name, f, a.small, *more)
 
 
