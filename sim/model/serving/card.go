@@ -36,9 +36,9 @@ func Card() card.Card {
 			"Expert parallelism comes with data-parallel attention: each GPU has all of attention's weights, embeddings and " +
 				"output layer, and sequences of its own; all wait for the one with the most prompts or sequences. Tokens are " +
 				"gathered and summed with an all-gather and a reduce-scatter a layer, between domains with two all-to-all.",
-			"Overhead: of an iteration, a layer, an expert layer, a sequence; of a server's front end for each sequence; " +
-				"in pipelines of the host for each sequence.",
-			"An iteration with prompts takes at least what the host needs to start its expert layers' kernels one by one.",
+			"Overhead: of an iteration, a layer, an expert layer, a sequence; in pipelines of the host for each sequence.",
+			"An iteration takes at least as long as a server's front end needs for its tokens; one with prompts also what the " +
+				"host needs to start its expert layers' kernels one by one.",
 			"KV cache = (memory × utilization - weights - reserve) ÷ bytes of a token; heads are " +
 				"divided over the tensor group until there is one each.",
 			"A MIG instance has its multiprocessors' part of the rates, its memory slices' part of " +
@@ -59,8 +59,8 @@ func Card() card.Card {
 		Error:       errorLines(),
 		Omits: []string{
 			"engines differ: the overheads are TensorRT-LLM's, and the others are taken to be as fast",
-			"the front end is one number for all servers; where it is a process of its own it delays no iteration before it is " +
-				"saturated",
+			"the front end is one number for all servers; its queue delays iterations here, and answers alone in a server; " +
+				"below a full window it is left out",
 			"the host's time to start dense layers' kernels; hosts but for Grace and x86",
 			"which experts are popular, and which GPU has them; redundancy of experts; attention kept in half precision in a " +
 				"mixture in fp4, but for latent attention",
@@ -85,7 +85,7 @@ func calibration(p parameters) []string {
 		fmt.Sprintf("fitted on the mixtures of experts marked fit: m = %.1f, q = %.2f, %.0f µs an expert layer; the host "+
 			"takes %.2f ms to start one and %.0f µs a sequence, Grace %.2f times as long", p.skew, p.grouped4, 1e6*p.expert,
 			1e3*p.eager, 1e6*p.host, p.grace),
-		fmt.Sprintf("fitted on the sweep I19: %.0f µs a sequence of the front end", 1e6*p.stream),
+		fmt.Sprintf("fitted on the sweep I19: %.0f µs a token of the front end", 1e6*p.stream),
 		fmt.Sprintf("measured on one H200, not fitted: w = %.2f, c = %.2f, a = %.2f; on it and one H100: what a tile of "+
 			"an expert takes, and the parts of the ceiling that experts reach", p.weights, p.cache, p.attention),
 		"single iterations were measured without an engine; their own overhead a layer, " +

@@ -28,7 +28,7 @@ type parameters struct {
 	eager     float64 // seconds that the host takes to start an expert layer's kernels one by one
 	host      float64 // seconds of the host for each sequence, which the GPUs' work hides
 	grace     float64 // both with Grace as the host ÷ with x86
-	stream    float64 // seconds of a server's front end for each sequence: detokenising, answers in pieces over HTTP
+	stream    float64 // seconds that a server's front end takes for a token: detokenising, answers in pieces over HTTP
 	unhidden  float64 // seconds of the host for each sequence in pipelines, which nothing hides
 	skew      float64 // load of the GPU whose experts get the most ÷ mean, where experts are spread over GPUs
 	reduce    float64 // seconds of a small all-reduce by the engines' own kernels
@@ -63,6 +63,7 @@ type Step struct {
 	fixed                float64
 	sequence             float64
 	eager, host          float64 // of the host: an iteration with prompts, each of its sequences
+	front                float64 // of the front end: each token
 	stages               int
 	ranks                int                // GPUs that hold sequences each for itself, with data-parallel attention; otherwise 1
 	links                [linkSizes]float64 // communication of micro-batches of 2^i tokens
@@ -101,7 +102,7 @@ func newStep(s Spec, par *parameters) (*Step, error) {
 	weight := weightBytes(s.Engine.Precision)
 	read := d.MemoryGBs * 1e9 * par.weights
 	quantised, half := s.outside()
-	st := &Step{hide: par.hide, sequence: par.sequence + par.stream, stages: s.Pipeline, ranks: 1}
+	st := &Step{hide: par.hide, sequence: par.sequence, stages: s.Pipeline, ranks: 1}
 
 	st.denseToken = 2 * (quantised/rate + half/(d.Half*1e12*par.gemm)) / tp
 	st.denseAll = (float64(quantised*weight) + half*halfBytes) / tp / read
@@ -132,12 +133,14 @@ func newStep(s Spec, par *parameters) (*Step, error) {
 
 // hosts fills in what the host takes.
 func (st *Step) hosts(s Spec, par *parameters) {
-	st.eager, st.host = par.eager*float64(s.Engine.Model.MoELayers), par.host
+	st.eager, st.host, st.front = par.eager*float64(s.Engine.Model.MoELayers), par.host, par.stream
+	spec := speculationOf(s.Engine.Speculative)
+	st.front *= float64(spec.gain) / float64(spec.parts)
 	if s.Pipeline > 1 {
 		st.sequence += par.unhidden
 	}
 	if s.Expert > 1 { // each GPU has a process of its own, with its part of the sequences
-		st.host /= float64(s.Tensor)
+		st.host, st.front = st.host/float64(s.Tensor), st.front/float64(s.Tensor)
 	}
 	if strings.HasPrefix(s.Device.GPU, "gb") || strings.HasPrefix(s.Device.GPU, "gh") {
 		st.eager, st.host = st.eager*par.grace, st.host*par.grace
@@ -351,23 +354,33 @@ func (st *Step) base(decodes, prefillTokens int, prefillAttention int64, prefill
 func (st *Step) Parts(decodes int, decodeContext int64, prefillTokens int, prefillAttention int64,
 	prefillSeqs int) Parts {
 	p := st.base(decodes, prefillTokens, prefillAttention, prefillSeqs)
-	t := st.line(decodes, prefillTokens).context(decodeContext)
+	l := st.line(decodes, prefillTokens)
+	l.Base = p.Total()
+	t := l.context(decodeContext)
 	if st.contextCompute {
 		p.Compute += t
 	} else {
 		p.Memory += t
 	}
+	if prefillSeqs == 0 {
+		p.Overhead += math.Max(l.atLeast(float64(decodes)*st.front).At(decodeContext)-p.Total(), 0)
+	}
 	p.Overhead += st.waits(decodes, prefillSeqs, p.Total())
 	return p
 }
 
-// waits is how long the GPUs, busy for so long, wait for the host. Iterations that only decode are started as one graph;
-// those with prompts are not.
+// waits is how long the GPUs, busy for so long, wait for the host in an iteration with prompts. Iterations that only
+// decode are started as one graph; those with prompts are not.
 func (st *Step) waits(decodes, prefillSeqs int, busy float64) float64 {
-	if prefillSeqs == 0 || st.eager == 0 {
+	if prefillSeqs == 0 {
 		return 0
 	}
-	return math.Max(st.eager+float64(float64(decodes+prefillSeqs)*st.host)-busy, 0)
+	n := float64(decodes + prefillSeqs)
+	least := n * st.front
+	if st.eager > 0 {
+		least = math.Max(least, st.eager+float64(n*st.host))
+	}
+	return math.Max(least-busy, 0)
 }
 
 // Seconds returns how long one iteration takes in which decodes sequences get a token each, with decodeContext tokens
@@ -386,82 +399,12 @@ func (st *Step) Seconds(decodes int, decodeContext int64, prefillTokens int, pre
 		return 0
 	}
 	p := st.base(decodes, prefillTokens, prefillAttention, prefillSeqs)
-	t := p.Total() + st.line(decodes, prefillTokens).context(decodeContext)
-	return t + st.waits(decodes, prefillSeqs, t)
-}
-
-// Line is an iteration's seconds as a function of decodeContext, everything else given:
-//
-//	Base + PerToken × decodeContext                                        up to Knee
-//	Base + PerToken × Knee + Beyond × (decodeContext - Knee)               after it
-//
-// Beyond is less than PerToken in models some of whose layers attend to a window; in all others they are equal and
-// Knee is math.MaxInt64. Knee is where the sequences fill their windows on average.
-type Line struct {
-	Base, PerToken, Beyond float64
-	Knee                   int64
-}
-
-// At is the seconds at a context.
-func (l Line) At(decodeContext int64) float64 { return l.Base + l.context(decodeContext) }
-
-func (l Line) context(c int64) float64 {
-	if c <= l.Knee {
-		return float64(l.PerToken * float64(c))
-	}
-	return float64(l.PerToken*float64(l.Knee)) + float64(l.Beyond*float64(c-l.Knee))
-}
-
-// Sum is the seconds of k iterations whose contexts are first, first + grow, …, first + (k-1) × grow: of k iterations
-// in which the same grow sequences decode. It is the sum of At in closed form, equal but for rounding.
-func (l Line) Sum(first, grow int64, k int) float64 {
-	if k <= 0 {
-		return 0
-	}
-	below := int64(k) // iterations up to the knee
-	if last := first + int64(k-1)*grow; last > l.Knee {
-		switch {
-		case first > l.Knee:
-			below = 0
-		case grow > 0:
-			below = (l.Knee-first)/grow + 1
-		}
-	}
-	t := float64(float64(k) * l.Base)
-	if below > 0 {
-		t += float64(l.PerToken * arithmetic(first, grow, below))
-	}
-	if above := int64(k) - below; above > 0 {
-		t += float64(l.PerToken * float64(l.Knee) * float64(above))
-		t += float64(l.Beyond * arithmetic(first+below*grow-l.Knee, grow, above))
-	}
-	return t
-}
-
-// arithmetic is the sum of n terms of an arithmetic progression.
-func arithmetic(first, grow, n int64) float64 {
-	return float64(n*first) + float64(float64(grow)*float64(n*(n-1)/2))
-}
-
-// Line returns the line for iterations of decodes sequences and prompts as in Seconds.
-func (st *Step) Line(decodes, prefillTokens int, prefillAttention int64, prefillSeqs int) Line {
-	if decodes+prefillTokens <= 0 {
-		return Line{Knee: math.MaxInt64}
-	}
 	l := st.line(decodes, prefillTokens)
-	l.Base = st.base(decodes, prefillTokens, prefillAttention, prefillSeqs).Total()
-	return l
-}
-
-// line is the part of a line that depends on context.
-func (st *Step) line(decodes, prefillTokens int) Line {
-	_, part := st.micro(decodes + prefillTokens)
-	part *= st.fullest(decodes)
-	full := part * st.contextFull
-	if st.contextWindow == 0 {
-		return Line{PerToken: full, Beyond: full, Knee: math.MaxInt64}
+	if l.Base = p.Total(); prefillSeqs == 0 {
+		return l.atLeast(float64(decodes) * st.front).At(decodeContext)
 	}
-	return Line{PerToken: full + float64(part*st.contextWindow), Beyond: full, Knee: int64(float64(decodes) * st.window)}
+	t := l.At(decodeContext)
+	return t + st.waits(decodes, prefillSeqs, t)
 }
 
 // check says what of a spec cannot be run.

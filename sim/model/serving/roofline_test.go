@@ -52,12 +52,14 @@ func newTestStep(t testing.TB, s Spec) *Step {
 // replicas are kinds of models and parallelism that all properties must hold for.
 func replicas(t testing.TB) map[string]Spec {
 	out := map[string]Spec{
-		"dense":   spec(t, "llama-3-8b", "h100-sxm", "bf16", 1),
-		"tensor":  spec(t, "llama-3-70b", "h100-sxm", "fp8", 4),
-		"experts": spec(t, "mixtral-8x7b", "h200-sxm", "bf16", 2),
-		"window":  spec(t, "gpt-oss-120b", "b200", "fp4", 1),
-		"latent":  spec(t, "deepseek-v3", "h200-sxm", "fp8", 8),
-		"pcie":    spec(t, "llama-3-70b", "l40s", "fp8", 4),
+		"dense":            spec(t, "llama-3-8b", "h100-sxm", "bf16", 1),
+		"tensor":           spec(t, "llama-3-70b", "h100-sxm", "fp8", 4),
+		"experts":          spec(t, "mixtral-8x7b", "h200-sxm", "bf16", 2),
+		"window":           spec(t, "gpt-oss-120b", "b200", "fp4", 1),
+		"latent":           spec(t, "deepseek-v3", "h200-sxm", "fp8", 8),
+		"pcie":             spec(t, "llama-3-70b", "l40s", "fp8", 4),
+		"front":            spec(t, "llama-3.2-1b", "b200", "fp8", 1),
+		"front and window": spec(t, "gpt-oss-20b", "b200", "fp4", 1),
 	}
 	e := spec(t, "deepseek-v3", "h200-sxm", "fp8", 8)
 	e.Expert = 8
@@ -269,5 +271,25 @@ func TestHost(t *testing.T) {
 	}
 	if a, b := x86.Seconds(1000, 1e6, 8000, 8000*4000, 1), x86.Seconds(1000, 1e6, 8001, 8000*4000, 1); b <= a {
 		t.Errorf("a long iteration waits for the host: %g s, %g s", a, b)
+	}
+}
+
+// TestFront: a server of a small model gives no more tokens a second than its front end passes on, and a benchmark in
+// the engine's process is not limited by it.
+func TestFront(t *testing.T) {
+	s := spec(t, "llama-3.2-1b", "b200", "fp8", 1)
+	st := newTestStep(t, s)
+	if rate := 500 / st.Seconds(500, 500*200, 0, 0, 0); rate > 1/fitted.stream*(1+1e-6) || rate < 0.99/fitted.stream {
+		t.Errorf("%.0f tokens/s through a front end of %.0f", rate, 1/fitted.stream)
+	}
+	bare, err := newStep(s, fitted.offline())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := bare.Seconds(500, 500*200, 0, 0, 0), st.Seconds(500, 500*200, 0, 0, 0); a > b/2 {
+		t.Errorf("without a front end an iteration takes %g s, with it %g s", a, b)
+	}
+	if a, b := bare.Seconds(500, 500*50000, 0, 0, 0), st.Seconds(500, 500*50000, 0, 0, 0); math.Abs(a-b) > 1e-12*a {
+		t.Errorf("a long iteration takes %g s, behind a front end %g s", a, b)
 	}
 }

@@ -42,7 +42,7 @@ var knobs = []knob{
 	{"eager", true, func(p *parameters) *float64 { return &p.eager }, 0.1e-3, 1.5e-3},
 	{"host", true, func(p *parameters) *float64 { return &p.host }, 1e-6, 40e-6},
 	{"grace", true, func(p *parameters) *float64 { return &p.grace }, 1, 2},
-	{"stream", false, func(p *parameters) *float64 { return &p.stream }, 0, 100e-6},
+	{"stream", false, func(p *parameters) *float64 { return &p.stream }, 20e-6, 150e-6},
 	{"unhidden", false, func(p *parameters) *float64 { return &p.unhidden }, 0, 100e-6},
 	{"reduce", false, func(p *parameters) *float64 { return &p.reduce }, 3e-6, 12e-6},
 	{"bareLayer", false, func(p *parameters) *float64 { return &p.bareLayer }, 10e-6, 60e-6},
