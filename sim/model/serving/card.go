@@ -24,13 +24,14 @@ func Card() card.Card {
 				"and output layer each; the output layer, in half precision, for sampled tokens only.",
 			"Experts: n tokens meet E(1 - (1 - k/E)^n) of a layer's E experts, whose weights are read. Each that is met costs " +
 				"300 rows of arithmetic at the ceiling, or its tokens and half a tile of 128 at a part of it if that is more: " +
-				"0.83 in half precision, 0.70 in 8 bits, in fp4 on data-centre chips × q, × width ÷ (width + 150 × rate ÷ 1e15). " +
+				"0.83 in half precision, 0.70 in 8 bits, in fp4 on data-centre chips × q, × width ÷ (width + 150 × rate ÷ " +
+				"1e15). " +
 				"Spread over GPUs, the fullest has m times the mean. Memory traffic of gathering, activation and adding up.",
 			"Attention of decoding sequences reads 2 × layers × KV width bytes per token of context " +
 				"(values that are cached) at the memory's bandwidth × c; that of prompts computes 4 × layers × query width FLOP " +
 				"per query-key pair at the half-precision ceiling × a. Layers with a window stop at it. Latent attention (MLA) " +
 				"reads one vector for all heads, and computes if that takes longer.",
-			"Element-wise work: b bytes per token, layer and hidden value, and those of the feed-forward network's inner values.",
+			"Element-wise work: b bytes a token, layer and hidden value, and those of a feed-forward network's inner values.",
 			"Communication: two all-reduces a layer over the tensor group, NCCL's (see Collectives) " +
 				"or the engines' own of one or two shots where that is faster.",
 			"Expert parallelism comes with data-parallel attention: each GPU has all of attention's weights, embeddings and " +
@@ -51,7 +52,7 @@ func Card() card.Card {
 			"ai-dynamo/aiconfigurator, commit 095f58a: memory set aside for communication",
 			"defaults of vLLM, SGLang, TensorRT-LLM and TGI: presets.go, each with its place in their source",
 			"shapes of models: training/models.yaml; published speeds: validation.yaml, each with its source",
-			"NVIDIA/TensorRT-LLM tensorrt_llm/bench/build/tuning.py, commit 04cba88: batch sizes and budgets of the published runs",
+			"NVIDIA/TensorRT-LLM tensorrt_llm/bench/build/tuning.py, commit 04cba88: batches and budgets of published runs",
 			"own measurements: testdata/measure.py on one H200 SXM and one H100 SXM, PyTorch 2.11.0, 2026-11-26; h200.jsonl, " +
 				"h100.jsonl",
 		},
@@ -90,8 +91,8 @@ func calibration(p parameters) []string {
 			"an expert takes, and the parts of the ceiling that experts reach", p.weights, p.cache, p.attention),
 		"single iterations were measured without an engine; their own overhead a layer, " +
 			fmt.Sprintf("%.1f µs, is fitted on some of them and used for them only", 1e6*p.bareLayer),
-		"the published runs are repeated as their tool set them up: batches, budgets, undivided prompts, decoding padded to " +
-			"captured batches",
+		"the published runs are repeated as their tool set them up: batches, budgets, prompts in one piece, decoding " +
+			"padded to captured batches",
 		"held-out rows took no part in fitting numbers, but they were seen while the formulas " +
 			"took shape, and the split was " +
 			"settled with them in view, so that rows nobody has seen may be off by more; the sweeps " +
@@ -188,8 +189,8 @@ func errorLines() []string {
 			return r.Precision == precision && r.held()
 		}), "measurements")
 	}
-	say("tokens per second of Llama 3.3 70B to clients that wait for their answers, held out", sweepError(&fitted, (*row).held),
-		"figures")
+	say("tokens per second of Llama 3.3 70B to clients that wait for their answers, held out",
+		sweepError(&fitted, (*row).held), "figures")
 	say("the same of Llama 3.1 8B, where the front end is the limit, fitted on", sweepError(&fitted, func(r *row) bool {
 		return !r.held()
 	}), "figures")

@@ -19,8 +19,8 @@ type experts struct {
 }
 
 // Measured on one H100 and one H200 with the grouped products of PyTorch, which are CUTLASS's (testdata/measure.py,
-// sections experts and layers): both take equally long, in bf16 as in 8 bits, when a layer's experts have 1 to 128 tokens
-// each, and as long as an even product of groupedFloor rows would take at the ceiling, unless reading the weights takes
+// sections experts and layers): both take equally long when a layer's experts have 1 to 128 tokens each, and in bf16 as
+// in 8 bits as long as an even product of groupedFloor rows would take at the ceiling, unless reading the weights takes
 // longer.
 const (
 	// groupedTile is the rows of a tile. An expert's tokens fill whole tiles, so that half of one is empty on average.

@@ -65,7 +65,7 @@ type Step struct {
 	eager, host          float64 // of the host: an iteration with prompts, each of its sequences
 	front                float64 // of the front end: each token
 	stages               int
-	ranks                int                // GPUs that hold sequences each for itself, with data-parallel attention; otherwise 1
+	ranks                int                // GPUs that hold sequences each for itself: data-parallel attention
 	links                [linkSizes]float64 // communication of micro-batches of 2^i tokens
 	contextCompute       bool               // reading the context is limited by arithmetic, not memory
 }
