@@ -32,7 +32,7 @@ func (m shape) head() int {
 }
 
 // outside is the parameters of the layers outside experts: those in the replica's precision, and those that stay in
-// half precision. The latter are latent attention's in fp4 (nvidia/DeepSeek-R1-FP4, see NVIDIA/Model-Optimizer issue 150).
+// half precision: latent attention's in fp4 (nvidia/DeepSeek-R1-FP4, see NVIDIA/Model-Optimizer issue 150).
 func (s Spec) outside() (quantised, half float64) {
 	m := shape{s.Engine.Model}
 	quantised = m.Params - m.ExpertParams - m.embeddings()
