@@ -20,6 +20,9 @@ func (s *Spec) Check(d *strict.Doc, path string) {
 	c.shape("shape", s.Shape)
 	c.lengths("lengths", s.Lengths)
 	c.prefix("prefix", s.Prefix)
+	if _, many := mixtures[s.Preset]; many && len(s.Streams) > 0 {
+		c.bad("streams", "preset %s has streams of its own, its clients; remove one of the two", s.Preset)
+	}
 	if time.Duration(s.Starts) >= week {
 		c.bad("starts", "is %v; write less than 7d", s.Starts)
 	}
@@ -70,7 +73,7 @@ func (c *checker) bad(path, format string, args ...any) {
 func (c *checker) resolved(s *Spec) {
 	for i, st := range s.streams() {
 		at := fmt.Sprintf("streams[%d]", i)
-		if len(s.Streams) == 0 {
+		if len(s.Streams) == 0 { // one, or those of the preset
 			at = ""
 		}
 		if st.Lengths == nil {
@@ -85,7 +88,12 @@ func (c *checker) resolved(s *Spec) {
 }
 
 func (c *checker) preset(path, name string) {
-	if _, ok := presets[name]; name != "" && !ok {
+	if _, many := mixtures[name]; many && path != "preset" {
+		c.bad(path, "%s is a mixture of clients, which no single stream can be; write it beside streams' place, as the "+
+			"preset of the whole, without streams", name)
+		return
+	}
+	if name != "" && !slices.Contains(PresetNames(), name) {
 		c.bad(path, "no preset %q; %s", name, strict.Suggest(name, PresetNames()))
 	}
 }
@@ -209,6 +217,9 @@ func (s *Spec) streams() []Stream {
 		Prefix: s.Prefix}
 	if p, ok := presets[s.Preset]; ok {
 		base = base.over(p.stream)
+	}
+	if m, ok := mixtures[s.Preset]; ok && len(s.Streams) == 0 {
+		return m.clients(base)
 	}
 	if len(s.Streams) == 0 {
 		return []Stream{base.over(fallback)}

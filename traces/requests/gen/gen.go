@@ -65,7 +65,11 @@ func New(s Spec, src *rng.Source, name string) (*Generator, error) {
 }
 
 func (g *Generator) cite(preset string) {
-	if p, ok := presets[preset]; ok && !slices.Contains(g.header.Notes, p.source) {
+	p, ok := presets[preset]
+	if m, many := mixtures[preset]; many {
+		p.source, ok = m.source, true
+	}
+	if ok && !slices.Contains(g.header.Notes, p.source) {
 		g.header.Notes = append(g.header.Notes, p.source)
 	}
 }

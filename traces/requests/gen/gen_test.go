@@ -96,10 +96,11 @@ func TestArrivals(t *testing.T) {
 // TestShape compares counts with integrals of the shape.
 func TestShape(t *testing.T) {
 	head := "name: a\nrate_per_second: 20\narrival: {process: deterministic}" + tokens
-	_, list := sample(t, head+"span: 7d\nshape: [{hour_of_day: [0,0,0,0,0,0,1,2,3,4,5,6,6,6,6,5,4,3,2,1,0,0,0,0]}, "+
+	slow := strings.Replace(head, "rate_per_second: 20", "rate_per_second: 2", 1)
+	_, list := sample(t, slow+"span: 7d\nshape: [{hour_of_day: [0,0,0,0,0,0,1,2,3,4,5,6,6,6,6,5,4,3,2,1,0,0,0,0]}, "+
 		"{day_of_week: [1,1,1,1,1,0.5,0.5]}]", 1)
-	within(t, "the week", float64(len(list)), 20*604800, 1e-5)
-	perDay := 20 * 86400 / (6.0 / 7)
+	within(t, "the week", float64(len(list)), 2*604800, 1e-5)
+	perDay := 2 * 86400 / (6.0 / 7)
 	within(t, "Tuesday", count(list, day, 2*day), perDay, 1e-4)
 	within(t, "Sunday", count(list, 6*day, 7*day), perDay/2, 1e-4)
 	// Between the middles of hours 10 and 11 the weights go from 5 to 6; their mean is 54/24.
@@ -107,7 +108,7 @@ func TestShape(t *testing.T) {
 	if n := count(list, 21*time.Hour, 29*time.Hour); n > 2 {
 		t.Errorf("%v requests in the night", n)
 	}
-	_, late := sample(t, head+"starts: 5d\nspan: 1d\nshape: [{day_of_week: [1,1,1,1,1,0.5,0.5]}]", 1)
+	_, late := sample(t, slow+"starts: 5d\nspan: 1d\nshape: [{day_of_week: [1,1,1,1,1,0.5,0.5]}]", 1)
 	within(t, "Saturday", float64(len(late)), perDay/2, 1e-4)
 
 	_, list = sample(t, head+"span: 3h\nshape: [{flash: {at: 1h, factor: 10, rise: 2m, hold: 10m, decay: 5m}}]", 1)
@@ -209,6 +210,41 @@ func TestPresets(t *testing.T) {
 		h, list := sample(t, "name: x\nrequests: 100\npreset: "+name, 1)
 		if len(list) != 100 || len(h.Notes) != 1 || !strings.HasPrefix(h.Notes[0], name) {
 			t.Errorf("%s: %d requests, notes %v", name, len(list), h.Notes)
+		}
+	}
+}
+
+// TestMixture compares a day of a mixture with the published files taken as a whole, of which none of its numbers was
+// made: lengths of all clients together, the rate by hour, and the burstiness that follows from who comes when.
+func TestMixture(t *testing.T) {
+	_, list := sample(t, "name: x\nspan: 1d\nrate_per_second: 2\npreset: servegen-r1", 1)
+	in, out, top := 0.0, 0.0, 0.0
+	var hours [24]float64
+	lengths := make([]int, 0, len(list))
+	for _, r := range list {
+		in, out = in+float64(r.Input), out+float64(r.Output)
+		lengths = append(lengths, r.Input)
+		hours[time.Duration(r.At)/time.Hour]++
+		if r.Tenant == "client-35" {
+			top++
+		}
+	}
+	n := float64(len(list))
+	slices.Sort(lengths)
+	within(t, "requests", n, 2*86400, 0.03)
+	within(t, "part of the first client", top/n, 0.286, 0.03)
+	within(t, "mean input", in/n, 1268, 0.1)
+	within(t, "mean output", out/n, 1527, 0.05)
+	within(t, "median input", float64(lengths[len(list)/2]), 208, 0.1)
+	within(t, "90th percentile of inputs", float64(lengths[len(list)*9/10]), 2092, 0.1)
+	for hour, want := range []float64{19.31, 22.25, 32.58, 28.64, 17.04, 14.54, 12.0, 9.24, 9.54, 10.63, 12.98, 13.29, 7.16,
+		8.72, 10.96, 11.27, 14.06, 8.86, 12.0, 9.4, 19.86, 25.97, 35.13, 18.91} {
+		within(t, fmt.Sprint("hour ", hour), hours[hour]/n*24, want/16.01, 0.35) // straight lines between hours
+	}
+	_, one := sample(t, "name: x\nrequests: 1000\npreset: servegen-r1\nlengths: {input: {fixed: 7}, output: {fixed: 9}}", 1)
+	for _, r := range one {
+		if r.Input != 7 || r.Output != 9 {
+			t.Fatalf("what the spec says itself does not hold: %+v", r)
 		}
 	}
 }
@@ -335,6 +371,8 @@ func TestBadSpec(t *testing.T) {
 			"spec.yaml:3:11: streams[0]: give either", "streams[1]: give either", "is called", "give exactly one of hour_of_day"},
 		"name: a\npreset: mooncake\nshape: [{hour_of_day: [1]}, {flash: {factor: 2, decay: 1h, every: 2h}}, " +
 			"{points: [{at: 2s, factor: 1}, {at: 1s, factor: 1}]}]": {"write 24 weights", "must be over", "order the points"},
+		"name: a\npreset: servegen-r1\nstreams: [{tenant: b, weight: 1}]":                           {"servegen-r1 has streams of its own"},
+		"name: a\nrate_per_second: 1\nstreams: [{preset: servegen-r1, weight: 1}]":                  {"is a mixture of clients"},
 		"name: a\npreset: mooncake\nprefix: {sessions: {mean_turns: 2, think: 10s, think_p99: 1s}}": {"think ≤ think_p99"},
 		"name: a\nrate_per_second: 1\nlengths: {input: {quantiles: [{at: 0.1, tokens: 3}, {at: 0.1, tokens: 2}]}, output: {fixed: 1}}": {
 			"begin with at: 0", "shares must rise"},

@@ -1,18 +1,10 @@
 package gen
 
-import (
-	"maps"
-	"slices"
-)
-
 // preset is what a published trace looks like, as a stream, and where that comes from.
 type preset struct {
 	stream Stream
 	source string
 }
-
-// PresetNames returns the names of the presets in order.
-func PresetNames() []string { return slices.Sorted(maps.Keys(presets)) }
 
 // at are the shares of the quantile tables below.
 var at = []float64{0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1}

@@ -21,8 +21,8 @@ const Version = "1"
 type Spec struct {
 	// Name of the trace.
 	Name string `yaml:"name" required:"true" min:"1"`
-	// Preset to start from: azure-code, azure-conv, burstgpt, mooncake or sharegpt. What is written beside it replaces its
-	// blocks as a whole.
+	// Preset to start from: azure-code, azure-conv, burstgpt, mooncake or sharegpt; or servegen-r1, which is a mixture of
+	// clients. What is written beside it replaces its blocks as a whole.
 	Preset string `yaml:"preset,omitempty"`
 	// Span is how long requests arrive; without it and Requests the trace has no end.
 	Span Duration `yaml:"span,omitempty"`
