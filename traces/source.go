@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 )
 
 // Source is a stream of jobs in order of Submit.
@@ -26,6 +27,7 @@ type Options struct {
 	Formats []Format          // importers to choose from besides the canonical format; formats.All()
 	Format  string            // name of the format; "" = find out from the first lines and the name
 	Set     map[string]string // options of the format, e.g. kalos=true
+	Also    []string          // names of formats of other kinds of traces that the caller reads, for messages
 	SkipBad bool              // leave malformed rows out and count them in Header.Skipped instead of failing
 }
 
@@ -118,9 +120,13 @@ func choose(plain *bufio.Reader, name string, opts Options) (Format, error) {
 	if len(opts.Formats) == 0 && opts.Format == "" {
 		return nil, nil
 	}
+	or := "or write a header and a line of JSON for each job (traces/README.md)"
+	if len(opts.Also) > 0 {
+		or = "of requests: " + strings.Join(opts.Also, ", ") + "; " + or
+	}
 	f, canonical, err := Choose(plain, name, Choice[Format]{Formats: opts.Formats, Named: opts.Format,
 		Canonical: Canonical, IsCanonical: looksCanonical,
-		Or: "or write a header and a line of JSON for each job (traces/README.md)"})
+		Or: or})
 	if canonical || err != nil {
 		return nil, err
 	}

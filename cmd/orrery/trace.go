@@ -55,6 +55,9 @@ func (f *traceFlags) kind(path string) (*requests.Options, traces.Options, error
 	of.Format, of.SkipBad, of.Set, of.Reorder = f.format, f.skipBad, set, f.reorder
 	o := formats.Options()
 	o.Format, o.SkipBad, o.Set = f.format, f.skipBad, set
+	for _, r := range requestformats.All() {
+		o.Also = append(o.Also, r.Info().Name)
+	}
 	found, err := requests.Recognise(path, of)
 	switch {
 	case err != nil:
