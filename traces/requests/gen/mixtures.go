@@ -22,13 +22,14 @@ func client(tenant string, weight, cv float64, hours []float64, input, output To
 // hours of its own, and the lengths of all together change when one of them comes or goes (Xiang et al., ServeGen,
 // arXiv 2505.09999).
 //
-// servegen-r1 was measured on the published files of ServeGen for one day of DeepSeek-R1 (73 clients, 16.0 requests a
-// second; github.com/alibaba/ServeGen, commit f891d11): the ten clients with most requests, and the other 63 as one.
-// Weights are their parts of the requests; hours their mean rates in requests a second, from the beginning of the file,
-// whose time of day is not known; cv the median over its windows of ten minutes, weighted by their requests; quantiles
-// those of its histograms of six hours, weighted likewise. Outputs have their reasoning in them. Left out: how lengths
-// change over the day, and how input and output belong together, which the files do not say. Where the files give Weibull
-// gaps, they are gamma gaps of the same cv here. A longer trace repeats the day.
+// servegen-r1 was measured on the published files of ServeGen for one day of DeepSeek-R1 (73 clients, 16.0
+// requests a second; github.com/alibaba/ServeGen, commit f891d11): the ten clients with most requests, and the
+// other 63 as one. Weights are their parts of the requests; hours their mean rates in requests a second, from the
+// beginning of the file, whose time of day is not known; cv the median over its windows of ten minutes, weighted
+// by their requests; quantiles those of its histograms of six hours, weighted likewise. Outputs have their
+// reasoning in them. Left out: how lengths change over the day, and how input and output belong together, which
+// the files do not say. Where the files give Weibull gaps, they are gamma gaps of the same cv here. A longer trace
+// repeats the day.
 var mixtures = map[string]mixture{
 	"servegen-r1": {rate: 16.01, source: "servegen-r1: Xiang et al., ServeGen, NSDI 2026 (alibaba/ServeGen, deepseek-r1)",
 		streams: []Stream{
