@@ -394,4 +394,7 @@ func (c *cluster) finishServices() {
 	}
 	c.advance()
 	c.fallible(c.services.plane.Window(c.engine.Now()))
+	for _, w := range c.services.plane.Warnings() {
+		c.record(journal.Warn{Code: w.Code, Message: w.Message, Count: w.Count})
+	}
 }

@@ -84,3 +84,21 @@ func TestSpotAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestTooLongForAReplica: requests that no replica can hold are rejected, and the result says why.
+func TestTooLongForAReplica(t *testing.T) {
+	text := strings.Replace(chatScenario, "FILE", requestFile(t, 20, 0.5), 1)
+	for set, why := range map[string]string{
+		"services.chat.engine.maxModelTokens=2":                                         "more than the 2 that a request may have",
+		"services.chat.engine={preset: vllm, memoryUtilization: 0.2373, reserveGiB: 4}": "of the KV cache, which has ",
+	} {
+		p := play(t, text, set)
+		r, said := p.data.Summary.Serving.Services["chat"].Requests, false
+		for _, w := range p.data.Summary.Warnings {
+			said = said || w.Code == "requests-refused" && w.Count == r.Rejected && strings.Contains(w.Message, why)
+		}
+		if r.Rejected == 0 || !said {
+			t.Errorf("%s: %+v, warnings %+v", set, r, p.data.Summary.Warnings)
+		}
+	}
+}

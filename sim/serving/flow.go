@@ -127,6 +127,9 @@ func (p *Plane) submit(r *request, to *replica) {
 	if !ok {
 		to.drop(r)
 		to.failures++
+		if r.svc.refused++; r.svc.refused == 1 {
+			r.svc.refusal = q.Refused
+		}
 		r.final = true
 		p.fail(r)
 	}

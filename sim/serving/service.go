@@ -36,6 +36,8 @@ type service struct {
 	window     window
 	routings   int64 // requests that have reached the router since the beginning
 	turnedAway int64 // because its queue was full
+	refused    int64 // because they would not fit a replica
+	refusal    string
 	series     []series
 	kvSum      float64 // over ready replicas, while a scrape goes on
 	waitingSum int

@@ -120,9 +120,17 @@ func FitOf(s Spec) (Fit, error) {
 	m := s.Engine.Model
 	need := f.WeightsGiB + f.ReserveGiB + f.leastCache(s)
 	return f, &unfit{fmt.Sprintf("%s in %s over %s needs %.1f GiB on each %s (%.1f GiB weights, %.1f GiB reserve and a "+
-		"KV cache of at least one block) and gets %.1f GiB (%.2f of %.1f GiB): %.1f GiB too little; %s", m.Name,
+		"KV cache of at least one block) and gets %.1f GiB (%.2f of %.1f GiB): %s too little; %s", m.Name,
 		s.Engine.Precision, s.gpus(), need, s.Device.GPU, f.WeightsGiB, f.ReserveGiB, f.BudgetGiB,
-		s.Engine.MemoryUtilization, s.Device.MemoryMiB/1024, need-f.BudgetGiB, s.wouldFit())}
+		s.Engine.MemoryUtilization, s.Device.MemoryMiB/1024, size(need-f.BudgetGiB), s.wouldFit())}
+}
+
+// size words an amount of memory.
+func size(gib float64) string {
+	if gib < 0.1 {
+		return fmt.Sprintf("%.1f MiB", gib*1024)
+	}
+	return fmt.Sprintf("%.1f GiB", gib)
 }
 
 // gpus words the number of GPUs of a replica.
