@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -27,7 +28,7 @@ func (s *Scenario) checkRequests(path string, r *Requests) {
 		p(path, "%s: give exactly one of file and generate", path)
 		return
 	case r.File == "":
-		for _, f := range []string{"format", "options", "skipBad", "sha256"} {
+		for _, f := range []string{"format", "options", "skipBad", "reorder", "sha256"} {
 			if s.doc.Has(path + "." + f) {
 				p(path+"."+f, "%s.%s: only a file has one; remove it, or write file", path, f)
 			}
@@ -38,7 +39,7 @@ func (s *Scenario) checkRequests(path string, r *Requests) {
 				"the scenario's horizon", path)
 		}
 	case r.Format != "":
-		names := []string{traces.Canonical}
+		names := []string{requests.Canonical}
 		for _, f := range formats.All() {
 			names = append(names, f.Info().Name)
 		}
@@ -106,8 +107,18 @@ func (s *Scenario) openRequestTrace(path string, v *Service) (requests.Source, e
 		}
 	}
 	o := formats.Options()
-	o.Format, o.Set, o.SkipBad = r.Format, r.Options, r.SkipBad
-	return requests.Open(r.File, o)
+	o.Format, o.Set, o.SkipBad, o.Reorder = r.Format, r.Options, r.SkipBad, r.Reorder
+	src, err := requests.Open(r.File, o)
+	if len(r.Options) > 0 && unlocated(err) {
+		err = fmt.Errorf("%s: %w", s.doc.Pos(path+".options"), err)
+	}
+	return src, err
+}
+
+// unlocated reports whether an error is about no place in a file: about its format's options.
+func unlocated(err error) bool {
+	var problems *traces.Errors
+	return errors.As(err, &problems) && len(problems.Problems) > 0 && problems.Problems[0].File == ""
 }
 
 // requestSource turns a trace's requests into the plan's.
@@ -140,6 +151,10 @@ func (q *requestSource) Warnings() []plan.Warning {
 	}
 	for _, note := range h.Notes {
 		out = append(out, plan.Warning{Code: WarnRequests, Message: h.Name + ": " + note, Count: 1})
+	}
+	if q.n == 0 {
+		out = append(out, plan.Warning{Code: WarnRequests, Count: 1, Message: h.Name +
+			": there is not one request in it, or none that services, tenants, clip and thin leave"})
 	}
 	slices.SortStableFunc(out, func(a, b plan.Warning) int { return cmp.Compare(a.Code, b.Code) })
 	return out

@@ -346,6 +346,8 @@ type Requests struct {
 	Options map[string]string `yaml:"options,omitempty"`
 	// Leave malformed rows out and count them in the results.
 	SkipBad bool `yaml:"skipBad,omitempty"`
+	// Rows held back to put a file in order whose rows are not. 0: they must be in order.
+	Reorder int `yaml:"reorder,omitempty" min:"0" max:"1048576"`
 	// SHA-256 of the file, hexadecimal.
 	SHA256 string `yaml:"sha256,omitempty"`
 	// A generator's specification, inline (see traces/requests/gen).

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -95,10 +96,39 @@ func TestTooLongForAReplica(t *testing.T) {
 		p := play(t, text, set)
 		r, said := p.data.Summary.Serving.Services["chat"].Requests, false
 		for _, w := range p.data.Summary.Warnings {
-			said = said || w.Code == "requests-refused" && w.Count == r.Rejected && strings.Contains(w.Message, why)
+			said = said || w.Code == "requests-too-long" && w.Count == r.Rejected && strings.Contains(w.Message, why)
 		}
 		if r.Rejected == 0 || !said {
 			t.Errorf("%s: %+v, warnings %+v", set, r, p.data.Summary.Warnings)
+		}
+	}
+}
+
+// TestUnsortedAndNoRequests: a file out of order is put in order when it is asked for, and a trace of which nothing is
+// left says so.
+func TestUnsortedAndNoRequests(t *testing.T) {
+	path := requestFile(t, 4, 1)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(data), "\n")
+	lines[1], lines[3] = lines[3], lines[1]
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(chatScenario, "FILE", path, 1)
+	if _, err := try(text); err == nil || !strings.Contains(err.Error(), "(reorder)") {
+		t.Errorf("error %v", err)
+	}
+	for set, want := range map[string]int64{"services.chat.requests.tenants=[nobody]": 0, "seed=2": 4} {
+		p := play(t, text, "services.chat.requests.reorder=2", set)
+		said := false
+		for _, w := range p.data.Summary.Warnings {
+			said = said || strings.Contains(w.Message, "there is not one request in it, or none that services, tenants")
+		}
+		if r := p.data.Summary.Serving.Services["chat"].Requests; r.Completed != want || said != (want == 0) {
+			t.Errorf("%s: %+v, said %t", set, r, said)
 		}
 	}
 }

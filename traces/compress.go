@@ -47,7 +47,7 @@ func Decompress(r io.Reader) (*bufio.Reader, io.Closer, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		closer = z
+		// Nothing is closed: it would free nothing, and say again what the last read said.
 		plain = bufio.NewReaderSize(z, bufferSize)
 	}
 	if mark, _ := plain.Peek(len(byteOrderMark)); bytes.Equal(mark, byteOrderMark) {

@@ -73,6 +73,21 @@ var badInputs = map[string]struct {
 		map[string]string{"s.yaml": chat, "m.yaml": cronScaled("third", "3") + "  maxReplicaCount: many\n"},
 		[]string{`m.yaml:6: spec.triggers[0].metadata.desiredReplicas: want text, found the number 3; put it in quotes: "3"`,
 			`m.yaml:7: spec.maxReplicaCount: want a whole number, found the text "many"`}},
+	"requests: back in time, no tokens, below zero": {
+		map[string]string{"s.yaml": asks(""), "r": azureHead + "2023-11-16 18:15:46,374,44\n2023-11-16 18:15:45,3,4\n" +
+			"2023-11-16 18:15:47,0,44\n2023-11-16 18:15:48,7,-1\n"},
+		[]string{"r:3: the time is 1s before that of a line above", "(reorder)", "r:4: input is 0 tokens",
+			`r:5: GeneratedTokens is "-1"`, "from 0 to 100000000"}},
+	"requests: format and options": {
+		map[string]string{"s.yaml": asks(", format: canonical"), "r": azureHead},
+		[]string{`s.yaml:11:31: services[0].requests.format: "canonical" is not a format of requests`, "one of: requests, azure"}},
+	"requests: unknown option": {
+		map[string]string{"s.yaml": asks(", options: {servce: x}"), "r": azureHead},
+		[]string{"s.yaml:11:32: ", `has no option "servce"`, "options: service"}},
+	"requests: of millennia": {
+		map[string]string{"s.yaml": strings.Replace(asks(""), "file: r", "generate: {name: g, preset: azure-conv, requests: 9, "+
+			"rate_per_second: 1e-9}", 1)},
+		[]string{"s.yaml:11:", "generate.requests: 9 of them at 1e-09 a second take 285 years", "at most 100; write fewer"}},
 	"trace: missing": {map[string]string{"s.yaml": small + "trace: {file: nosuch.csv}\n"},
 		[]string{"s.yaml:7:15: trace.file: there is no file \"nosuch.csv\"", "correct the path"}},
 	"trace: empty":  {map[string]string{"t": ""}, []string{"t: the file is empty"}},
@@ -106,6 +121,13 @@ const (
 		"  requests: {generate: {name: r, preset: azure-conv, requests: 9}}\nmanifests: [m.yaml]\n"
 	class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: low}\nglobalDefault: false\n"
 )
+
+// asks is a scenario with a service whose requests are those of file r.
+func asks(more string) string {
+	return small + "services:\n- name: chat\n  model: llama-3-8b\n  replicas: {count: 1}\n  requests: {file: r" + more + "}\n"
+}
+
+const azureHead = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
 // cronScaled is a ScaledObject of service chat.
 func cronScaled(name, replicas string) string {

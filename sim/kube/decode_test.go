@@ -63,7 +63,7 @@ spec:
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  labels: {a: 1, example.com/b: true}
+  labels: {a: 1, example.com/b: true, c: y}
 spec:
   replicas: two
   paused: 1
@@ -100,14 +100,15 @@ func TestDecodeManifests(t *testing.T) {
 		`bad.yaml:31: spec.containers: want a list, found the text "none"`,
 		`bad.yaml:36: metadata.labels.a: want text, found the number 1; put it in quotes: "1"`,
 		`bad.yaml:36: metadata.labels["example.com/b"]: want text, found the truth value true; put it in quotes: "true"`,
+		`bad.yaml:36: metadata.labels.c: want text, found the truth value y; put it in quotes: "y"`,
 		`bad.yaml:38: spec.replicas: want a whole number, found the text "two"`,
 		`bad.yaml:39: spec.paused: want true or false, found the number 1`,
 		`bad.yaml:40: spec.minReadySeconds: want a whole number of at most 32 bits, found the number 9999999999`,
 		`bad.yaml:44: spec.template.spec.containers[0].name: want text, found a list`,
-		`bad.yaml:45: spec.template.spec.containers[0].resources.limits.memory: want a quantity like 500m or 16Gi, ` +
-			`found the text "1 GB"`,
 		`bad.yaml:45: spec.template.spec.containers[0].resources.limits["nvidia.com/gpu"]: want a quantity like 500m or ` +
 			`16Gi, found the text "nan"`,
+		`bad.yaml:45: spec.template.spec.containers[0].resources.limits.memory: want a quantity like 500m or 16Gi, ` +
+			`found the text "1 GB"`,
 		`bad.yaml:46: unknown field "spec.strateggy"`,
 	}
 	if len(where) < len(want) {

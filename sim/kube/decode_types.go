@@ -63,7 +63,9 @@ func (d *decoder) typeErrors(doc document, n *yaml.Node, err error) error {
 		blamed, texts[p.node] = append(blamed, p), fmt.Sprintf("%s: %s", p.path, wrongType(&saved, err))
 		err = next
 	}
-	slices.SortStableFunc(blamed, func(a, b place) int { return cmp.Compare(a.node.Line, b.node.Line) })
+	slices.SortStableFunc(blamed, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.node.Line, b.node.Line), cmp.Compare(a.node.Column, b.node.Column))
+	})
 	for _, p := range blamed {
 		d.fail(doc.line+p.node.Line-1, "%s", texts[p.node])
 	}
@@ -84,7 +86,7 @@ func (d *decoder) blame(n *yaml.Node, list []place, err error) (found place, sav
 	tried := 0
 	for i, p := range list {
 		old[i], tried = *p.node, i+1
-		*p.node = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: p.node.Line}
+		*p.node = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: p.node.Line, Column: p.node.Column}
 		if now, ok := decode(); ok && (now == nil || now.Error() != err.Error()) {
 			found, saved = p, old[i]
 			break
@@ -99,7 +101,7 @@ func (d *decoder) blame(n *yaml.Node, list []place, err error) (found place, sav
 	return found, saved, next
 }
 
-var goType = regexp.MustCompile(`cannot unmarshal .* of type (\S+)$`)
+var goType = regexp.MustCompile(`cannot unmarshal (\S+) .*of type (\S+)$`)
 
 // wrongType says what should be there instead of a value.
 func wrongType(n *yaml.Node, err error) string {
@@ -113,18 +115,21 @@ func wrongType(n *yaml.Node, err error) string {
 		}
 	}
 	m := goType.FindStringSubmatch(err.Error())
+	if m != nil && m[1] == "bool" && n.ShortTag() == "!!str" { // y, no, on, as Kubernetes reads YAML
+		have = "the truth value " + n.Value
+	}
 	if strings.Contains(err.Error(), resource.ErrFormatWrong.Error()) {
 		return "want a quantity like 500m or 16Gi, found " + have
 	}
 	if m == nil {
 		return fmt.Sprintf("%s: %v", have, err)
 	}
-	want, remedy := m[1], ""
+	want, remedy := m[2], ""
 	switch kind := strings.TrimRight(want, "0123456789"); {
 	case kind == "int":
 		want = "a whole number"
 		if n.ShortTag() == "!!int" {
-			want += " of at most " + m[1][3:] + " bits"
+			want += " of at most " + m[2][3:] + " bits"
 		}
 	case kind == "uint":
 		want = "a whole number, not negative"

@@ -160,16 +160,16 @@ func (p *Plane) recordEnd(r *request, how outcome, good bool) {
 
 var _ model.Events = (*replica)(nil)
 
-// warnRefused is the code of requests that no replica takes.
-const warnRefused = "requests-refused"
+// warnRefused is the code of requests that no replica can hold.
+const warnRefused = "requests-too-long"
 
 // Warnings tells of requests that were rejected because they would never fit a replica.
 func (p *Plane) Warnings() (out []plan.Warning) {
 	for _, s := range p.services {
 		if s.refused > 0 {
-			out = append(out, plan.Warning{Code: warnRefused, Count: s.refused, Message: fmt.Sprintf("service %s: requests that "+
-				"its replicas cannot hold are rejected; the first: %s. Give replicas more room (engine.maxModelTokens, tensor, "+
-				"a larger GPU), or cut requests (requests.maxInput, maxOutput)", s.plan.Name, s.refusal)})
+			out = append(out, plan.Warning{Code: warnRefused, Count: s.refused, Message: fmt.Sprintf("service %s: requests "+
+				"that its replicas cannot hold are rejected; the first: %s. Give replicas more room (engine.maxModelTokens, "+
+				"tensor, a larger GPU), or cut requests (requests.maxInput, maxOutput)", s.plan.Name, s.refusal)})
 		}
 	}
 	return out

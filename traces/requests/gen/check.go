@@ -71,6 +71,7 @@ func (c *checker) bad(path, format string, args ...any) {
 
 // resolved checks what every stream has in the end.
 func (c *checker) resolved(s *Spec) {
+	rate, shaped := 0.0, false
 	for i, st := range s.streams() {
 		at := fmt.Sprintf("streams[%d]", i)
 		if len(s.Streams) == 0 { // one, or those of the preset
@@ -84,6 +85,14 @@ func (c *checker) resolved(s *Spec) {
 			c.bad(strings.TrimPrefix(at+".rate_per_second", "."),
 				"nothing sets a rate above 0; give rate_per_second or a preset")
 		}
+		rate += st.RatePerSecond
+		for _, f := range st.Shape {
+			shaped = shaped || f.Points != nil || f.Flash != nil // which change the mean
+		}
+	}
+	if years := float64(s.Requests) / rate / (365.25 * day.Seconds()); s.Span == 0 && !shaped && rate > 0 && years > 100 {
+		c.bad("requests", "%d of them at %v a second take %.3g years, and a trace has at most 100; write fewer, a larger "+
+			"rate_per_second, or span", s.Requests, rate, years)
 	}
 }
 
