@@ -82,7 +82,7 @@ func (x *experts) add(p *Parts, n int) {
 		part = x.touched[n]
 	}
 	met := x.count * part
-	rows := math.Max(met*groupedFloor, (float64(n)*x.copies+met*groupedTile/2)/x.part)
+	rows := max(met*groupedFloor, (float64(n)*x.copies+met*groupedTile/2)/x.part)
 	p.product(rows*x.row, part*x.all, groupedHide)
 	p.Memory += float64(float64(n) * x.traffic)
 }

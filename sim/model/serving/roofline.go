@@ -337,7 +337,7 @@ func (st *Step) base(decodes, prefillTokens int, prefillAttention int64, prefill
 		pairs := float64(prefillAttention) * uneven
 		p.Compute += float64(pairs * part * st.pairFull)
 		if st.window > 0 {
-			p.Compute += float64(math.Min(pairs, float64(prefillTokens)*uneven*st.window) * part * st.pairWindow)
+			p.Compute += float64(min(pairs, float64(prefillTokens)*uneven*st.window) * part * st.pairWindow)
 		}
 	}
 	i := bits.Len(uint(n)) - 1
@@ -363,7 +363,7 @@ func (st *Step) Parts(decodes int, decodeContext int64, prefillTokens int, prefi
 		p.Memory += t
 	}
 	if prefillSeqs == 0 {
-		p.Overhead += math.Max(l.atLeast(float64(decodes)*st.front).At(decodeContext)-p.Total(), 0)
+		p.Overhead += max(l.atLeast(float64(decodes)*st.front).At(decodeContext)-p.Total(), 0)
 	}
 	p.Overhead += st.waits(decodes, prefillSeqs, p.Total())
 	return p
@@ -378,9 +378,9 @@ func (st *Step) waits(decodes, prefillSeqs int, busy float64) float64 {
 	n := float64(decodes + prefillSeqs)
 	least := n * st.front
 	if st.eager > 0 {
-		least = math.Max(least, st.eager+float64(n*st.host))
+		least = max(least, st.eager+float64(n*st.host))
 	}
-	return math.Max(least-busy, 0)
+	return max(least-busy, 0)
 }
 
 // Seconds returns how long one iteration takes in which decodes sequences get a token each, with decodeContext tokens
