@@ -52,6 +52,8 @@ func buildFragmentation(d *result.Data) Content {
 		return Content{Headline: "No GPU was free while a refused pod asked for it.",
 			Absent: onlyServices(d)}
 	}
+	// A moment between a replica's creation and the next attempt is no fragmentation worth a panel.
+	moments := onlyServices(d) && ratio(f.IdleHours, inService(&d.Summary.GPU)) < 0.001
 	list := slices.Clone(s.Causes)
 	slices.SortStableFunc(list, func(a, b result.Cause) int { return cmpFloat(b.Hours, a.Hours) })
 	total := clean(f.IdleHours)
@@ -67,7 +69,7 @@ func buildFragmentation(d *result.Data) Content {
 				numIf(hours > 0, ratio(c.Hours, hours)), T(k.meaning), T(k.remedy)})
 		}
 	}
-	c := Content{Headline: fragmentationText(d, list[0], hours), Tables: []Table{t}}
+	c := Content{Headline: fragmentationText(d, list[0], hours), Tables: []Table{t}, Absent: moments}
 	if len(s.T) > 0 && total > 0 {
 		b := newBins(s.T, s.Bin, len(s.T), pointsMax)
 		chart := Chart{ID: "causes-over-time", Title: "Free GPUs of no use to waiting pods", Kind: StackedArea,

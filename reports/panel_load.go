@@ -60,6 +60,10 @@ func buildLoad(d *result.Data) Content {
 		if peak, at := maxOf(r.Waiting); at >= 0 && peak > most {
 			most, worst = peak, fmt.Sprintf("The longest queue was at %s, %s after the start: %s requests waited in its "+
 				"servers (average of %s).", s.Name, FormatDuration(r.T[at]), about(peak), FormatDuration(r.Bin))
+			if peak < queueMatter*max(1, clean(r.Ready[at])) {
+				worst = fmt.Sprintf("Queues stayed short: at most %s requests waited in the servers of %s (average of %s), less "+
+					"than one for each that was ready.", FormatNumber(peak), s.Name, FormatDuration(r.Bin))
+			}
 		}
 	}
 	c.Headline = worst

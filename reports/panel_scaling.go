@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,8 +34,9 @@ func buildScaling(d *result.Data) Content {
 			t.Rows = append(t.Rows, []Cell{N(x.Seconds), T(x.Object), I(int64(x.From)), I(int64(x.To)), T(x.By), T(x.Reason)})
 		}
 	}
-	c := Content{Tables: []Table{t}, Headline: fmt.Sprintf("Replicas were changed %s: %d times up, %d times down.",
-		times(int64(len(d.Scalings))), ups, downs)}
+	c := Content{Tables: []Table{causesOfScaling(d), t}}
+	c.Headline = fmt.Sprintf("Replicas were changed %s: %d times up, %d times down.",
+		times(int64(len(d.Scalings))), ups, downs)
 	if chart, ok := wantedChart(d); ok {
 		c.Charts = append(c.Charts, chart)
 	}
@@ -69,6 +71,44 @@ func buildScaling(d *result.Data) Content {
 		c.Headline = "Nothing changed the number of replicas."
 	}
 	return c
+}
+
+// causesShown bounds the rows of causes.
+const causesShown = 12
+
+// causesOfScaling counts changes by who made them and why, most frequent first.
+func causesOfScaling(d *result.Data) Table {
+	t := Table{ID: "causes", Title: "Changes by their causes", Columns: []Column{{"by", "By", "", Text},
+		{"reason", "Why, in its words", "", Text}, {"times", "Times", "", Count},
+		{"replicas_added", "Replicas added", "", Count}, {"replicas_removed", "Replicas removed", "", Count}}}
+	type why struct {
+		by, reason            string
+		times, added, removed int64
+	}
+	var list []why
+	for _, x := range d.Scalings {
+		i := slices.IndexFunc(list, func(c why) bool { return c.by == x.By && c.reason == x.Reason })
+		if i < 0 {
+			i = len(list)
+			list = append(list, why{by: x.By, reason: x.Reason})
+		}
+		list[i].times++
+		list[i].added += max(0, int64(x.To)-int64(x.From))
+		list[i].removed += max(0, int64(x.From)-int64(x.To))
+	}
+	slices.SortStableFunc(list, func(a, b why) int { return cmp.Compare(b.times, a.times) })
+	rest := why{by: "others"}
+	for i, c := range list {
+		if i < causesShown || len(list) == causesShown+1 {
+			t.Rows = append(t.Rows, []Cell{T(c.by), T(c.reason), I(c.times), I(c.added), I(c.removed)})
+			continue
+		}
+		rest.times, rest.added, rest.removed = rest.times+c.times, rest.added+c.added, rest.removed+c.removed
+	}
+	if rest.times > 0 {
+		t.Rows = append(t.Rows, []Cell{T(rest.by), None(), I(rest.times), I(rest.added), I(rest.removed)})
+	}
+	return t
 }
 
 // wantedShown bounds the objects of the chart of wanted replicas: more lines cannot be told apart.

@@ -1,6 +1,8 @@
 package reports_test
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,6 +55,40 @@ func TestServingFindings(t *testing.T) {
 	for _, rule := range []string{"answers", "objectives"} {
 		if !strings.HasPrefix(got[rule], "good: ") {
 			t.Errorf("rule %s says %q of a good run", rule, got[rule])
+		}
+	}
+}
+
+// TestScalingCauses holds that the changes by their causes add up to all changes, also where there are many causes.
+func TestScalingCauses(t *testing.T) {
+	for _, reasons := range []int{1, 12, 13, 14, 40} {
+		d := reportstest.Served()
+		d.Scalings = nil
+		net := int32(0)
+		for i := range 100 {
+			d.Scalings = append(d.Scalings, result.Scaling{Seconds: float64(i), Object: "o", From: int32(i % 5),
+				To: int32(i % 7), By: "hpa", Reason: fmt.Sprint(i % reasons)})
+			net += int32(i%7 - i%5)
+		}
+		var table reports.Table
+		for _, s := range reports.Build(d) {
+			if s.ID == "scaling" {
+				table = s.Tables[0]
+			}
+		}
+		var times, added, removed int32
+		for _, row := range table.Rows {
+			for i, to := range []*int32{&times, &added, &removed} {
+				n, err := strconv.Atoi(row[i+2].Raw())
+				if err != nil {
+					t.Fatal(err)
+				}
+				*to += int32(n)
+			}
+		}
+		if times != 100 || added-removed != net || len(table.Rows) != min(reasons, 13) {
+			t.Errorf("%d reasons: %d rows, %d changes, %d - %d replicas, want %d", reasons, len(table.Rows), times, added,
+				removed, net)
 		}
 	}
 }
