@@ -25,6 +25,9 @@ type Fast struct {
 	compute     bool
 	decoding    bool // the batch decodes in it
 
+	end     units.Time // of the run, when it has endOf iterations
+	endOf   int64
+	jumps   int64    // runs so far
 	decoded int64    // iterations of decoding so far
 	batch   int      // sequences that decode
 	context int64    // sum of seq.offset, without proposed tokens
@@ -200,7 +203,7 @@ func (f *Fast) advance(to units.Time, tell Events) {
 			f.meter.to(f.at)
 			f.form()
 		case working:
-			end := f.clock.at(f.start + f.span(f.iterations))
+			end := f.until()
 			if end > to {
 				f.meter.to(to)
 				return
@@ -220,7 +223,7 @@ func (f *Fast) Next() units.Time {
 	case f.phase == forming:
 		return f.at + units.Time(units.Tick)
 	case f.phase == working:
-		return f.clock.at(f.start + f.span(f.iterations))
+		return f.until()
 	}
 	return Never
 }
@@ -243,7 +246,7 @@ func (f *Fast) SetSpeed(at units.Time, millionths int64) {
 	} else {
 		f.meter.slower(f.clock.speed)
 	}
-	f.clock.speed = millionths
+	f.clock.speed, f.endOf = millionths, 0
 }
 
 // Load implements Replica.

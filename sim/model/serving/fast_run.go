@@ -11,6 +11,14 @@ import (
 // span is the time of the first k iterations of the run.
 func (f *Fast) span(k int64) int64 { return k*f.first + k*(k-1)/2*f.more }
 
+// until is when the run ends.
+func (f *Fast) until() units.Time {
+	if f.endOf != f.iterations {
+		f.end, f.endOf = f.clock.at(f.start+f.span(f.iterations)), f.iterations
+	}
+	return f.end
+}
+
 // within is the number of iterations of the run, at least 1, after which the clock shows u or more.
 func (f *Fast) within(u int64) int64 {
 	need := u - f.start
@@ -72,6 +80,7 @@ func (f *Fast) sync() {
 		return
 	}
 	f.pass(k, k)
+	f.endOf = 0
 	f.iterations -= k
 	f.first += k * f.more
 }
@@ -172,22 +181,37 @@ func (f *Fast) moments(j, m, n int64) float64 {
 // growthParts is growth where a step brings parts of tokens.
 func (f *Fast) growthParts(k int64) (blocks int, moment float64) {
 	m := int64(len(f.classes))
-	up := func(x int64) int64 { return (x + m - 1) / m }
-	now := mod(f.decoded*f.gain, m)
-	for w, word := range f.some {
-		for ; word != 0; word &= word - 1 {
-			class := w<<6 + bits.TrailingZeros64(word)
-			c, x := f.classes[class], int64(class)+now
-			if x >= m {
-				x -= m
+	now, reach := mod(f.decoded*f.gain, m), k*f.gain
+	// What a sequence of the last class of these needs first begins right away, what one of the first needs last.
+	from, to := int64(0), m
+	if reach < m {
+		from = mod(1-reach-now, m)
+		to = from + reach
+	}
+	for from < to {
+		end := min(to, m)
+		for w := from >> 6; w<<6 < end; w++ {
+			word := f.some[w]
+			if lead := from - w<<6; lead > 0 {
+				word &= ^uint64(0) << lead
 			}
-			have, then := up(x), up(x+k*f.gain)
-			blocks += int(c) * int(then-have)
-			for b := have; b < then; b++ { // the first iteration whose parts are more than b blocks
-				j := (b*m-x)/f.gain + 1
-				moment += float64(float64(c) * float64(f.span(j)))
+			if over := (w+1)<<6 - end; over > 0 {
+				word &= ^uint64(0) >> over
+			}
+			for ; word != 0; word &= word - 1 {
+				class := w<<6 + int64(bits.TrailingZeros64(word))
+				left := -class - now // parts until its next block begins
+				for left < 0 {
+					left += m
+				}
+				c := f.classes[class]
+				for ; left < reach; left += m { // in the first iteration that brings more
+					blocks += int(c)
+					moment += float64(float64(c) * float64(f.span(left/f.gain+1)))
+				}
 			}
 		}
+		from, to = 0, to-m
 	}
 	return blocks, moment
 }

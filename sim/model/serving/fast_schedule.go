@@ -140,6 +140,8 @@ func (f *Fast) form() {
 	}
 	f.aborted = f.aborted[:0]
 	f.chunks = f.chunks[:0]
+	f.jumps++
+	f.endOf = 0
 	var preempted bool
 	if f.mixed {
 		preempted = f.formMixed()
