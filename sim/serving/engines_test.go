@@ -125,3 +125,35 @@ func TestDisaggregatedEngines(t *testing.T) {
 		t.Fatalf("%+v", w)
 	}
 }
+
+// TestTenants checks that it does not matter whose requests are whose where no tenant has priority: every request ends as
+// it did when tenants change places.
+func TestTenants(t *testing.T) {
+	for _, policy := range []string{plan.RouteRoundRobin, plan.RouteLeastRequests, plan.RouteKVAware, plan.RoutePrefixAffine} {
+		var first []string
+		for turn := range 3 {
+			src := load(9, 400, 15, 60)
+			for i := range src.requests {
+				src.requests[i].Tenant = fmt.Sprint("tenant ", (i+turn)*(turn+1)%3)
+			}
+			s := chat("shared")
+			s.Router.Policy, s.Router.QueueWeight, s.Router.KVWeight, s.Router.PrefixWeight = policy, 1, 1, 1
+			s.Client.Timeout, s.Client.Retries, s.Client.Backoff = msd(900), 1, msd(50)
+			g := newRigOf(t, model.New, []plan.Service{s}, src)
+			g.ok(g.ReplicaReady(0, half("a", plan.RoleBoth, "")))
+			g.ok(g.ReplicaReady(0, half("b", plan.RoleBoth, "")))
+			g.drain()
+			g.audit()
+			var got []string
+			for _, x := range g.ends {
+				x.Tenant = ""
+				got = append(got, fmt.Sprintf("%+v", x))
+			}
+			if turn == 0 {
+				first = got
+			} else if a, b := strings.Join(first, "\n"), strings.Join(got, "\n"); a != b {
+				t.Errorf("%s: requests end\n%s\nand with other tenants\n%s", policy, a, b)
+			}
+		}
+	}
+}
