@@ -278,6 +278,9 @@ type Routing struct {
 	MaxInFlight int `yaml:"maxInFlight" min:"0" max:"1000000"`
 	// Most requests waiting at the router; more are rejected. 0: no bound.
 	MaxQueue int `yaml:"maxQueue" min:"0" max:"100000000"`
+	// Requests that are rejected while the replicas are saturated, as the inference extension does with those of negative
+	// priority. Absent: none.
+	Shed *Shed `yaml:"shed,omitempty"`
 	// Time of one pass through gateway and mesh, one way.
 	Hop Duration `yaml:"hop"`
 }
@@ -291,6 +294,20 @@ func (r *Routing) SetDefaults() {
 		// Its scrape interval (--refresh-metrics-interval, 50 ms).
 		MetricsAge: Duration(50 * time.Millisecond)}
 }
+
+// Shed is what a router turns away while its replicas are saturated: when on average the greater of waiting requests ÷
+// queueDepth and used part of the KV cache ÷ kvUtilization is 1 or more.
+type Shed struct {
+	// Whose requests these are. None: everybody's.
+	Tenants []string `yaml:"tenants,omitempty"`
+	// Waiting requests at a replica.
+	QueueDepth int `yaml:"queueDepth" min:"1" max:"1000000"`
+	// Used part of its KV cache.
+	KVUtilization float64 `yaml:"kvUtilization" min:"0.01" max:"1"`
+}
+
+// SetDefaults takes the extension's (pkg/epp/saturationdetector/config.go at 9ca8b51).
+func (s *Shed) SetDefaults() { s.QueueDepth, s.KVUtilization = 5, 0.8 }
 
 // Client is how those who ask behave.
 type Client struct {

@@ -153,6 +153,9 @@ func (s *Scenario) planServices(p *plan.Plan) error {
 			Client: plan.Client{Timeout: units.Duration(v.Client.Timeout), Retries: v.Client.Retries,
 				Backoff: units.Duration(v.Client.Backoff), MaxWait: units.Duration(v.Client.MaxWait)},
 			Before: planStages(v.Before, index), After: planStages(v.After, index)}
+		if x := v.Routing.Shed; x != nil {
+			out.Router.Shed = &plan.Shed{Tenants: x.Tenants, QueueDepth: x.QueueDepth, KV: x.KVUtilization}
+		}
 		if v.Requests != nil {
 			out.Requests = sources
 			sources++

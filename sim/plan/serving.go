@@ -176,8 +176,18 @@ type Router struct {
 	// MaxInFlight bounds the requests at one replica, MaxQueue those held by the router beyond that; a request that finds
 	// both full is rejected. 0 = without bound. With MaxInFlight 0 the router holds only what finds no ready replica.
 	MaxInFlight, MaxQueue int
+	// Shed says which requests are rejected while the replicas are saturated; nil = none.
+	Shed *Shed
 	// Hop is the time of one pass through proxy and mesh, one way.
 	Hop units.Duration
+}
+
+// Shed is what a router turns away while its replicas are saturated: when on average the greater of waiting requests ÷
+// QueueDepth and used part of the KV cache ÷ KV is 1 or more.
+type Shed struct {
+	Tenants    []string // whose requests these are; none = everybody's
+	QueueDepth int      // ≥ 1
+	KV         float64  // > 0
 }
 
 // Client is how those who ask behave.

@@ -3,10 +3,12 @@ package serving
 import (
 	"fmt"
 	"math"
+	"math/rand"
 	"strings"
 	"testing"
 	"time"
 
+	"orrery/sim/journal"
 	model "orrery/sim/model/serving"
 	"orrery/sim/plan"
 )
@@ -156,4 +158,46 @@ func TestTenants(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestShed checks that of what a saturated service cannot serve only requests that may be shed are rejected, and all may be
+// where no tenant is named.
+func TestShed(t *testing.T) {
+	ended := func(shed *plan.Shed, only string) map[string]int {
+		all, src := load(5, 3000, 8, 200), &given{}
+		for i, r := range all.requests {
+			if r.Tenant = "batch"; i%4 == 0 {
+				r.Tenant = "chat"
+			}
+			if only == "" || r.Tenant == only {
+				src.requests = append(src.requests, r)
+			}
+		}
+		s := chat("shed")
+		s.Router.Policy, s.Router.Shed, s.Router.MetricsAge = plan.RouteKVAware, shed, msd(50)
+		s.Router.QueueWeight, s.Router.KVWeight = 1, 1
+		_, g := play(t, s, src, 4, 4)
+		out := map[string]int{}
+		for _, x := range g.ends {
+			out[x.Tenant+" "+x.Outcome]++
+		}
+		t.Log(shed, only, out)
+		return out
+	}
+	none := ended(nil, "")
+	some := ended(&plan.Shed{Tenants: []string{"batch"}, QueueDepth: 5, KV: 0.8}, "")
+	all := ended(&plan.Shed{QueueDepth: 5, KV: 0.8}, "")
+	rejected := "batch " + journal.RequestRejected
+	if none[rejected] > 0 || some[rejected] == 0 || some["chat "+journal.RequestRejected] > 0 ||
+		all["chat "+journal.RequestRejected] == 0 {
+		t.Errorf("ended %v without shedding, %v and %v with", none, some, all)
+	}
+}
+
+// oneShed draws what a router sheds.
+func oneShed(draw *rand.Rand) *plan.Shed {
+	if draw.Intn(3) > 0 {
+		return nil
+	}
+	return &plan.Shed{QueueDepth: 1 + draw.Intn(5), KV: 0.8}
 }

@@ -101,6 +101,11 @@ func (p *Plane) route(r *request) {
 	s := r.svc
 	s.routings++
 	r.routed = p.now
+	if s.sheds(r) {
+		s.turnedAway++
+		p.fail(r)
+		return
+	}
 	if s.entry.queue.n == 0 {
 		if to := s.entry.pick(r); to != nil {
 			p.submit(r, to)

@@ -282,7 +282,7 @@ func random(t *testing.T, seed int64, engine func(model.Spec) (model.Replica, er
 			sources = append(sources, randomRequests(draw))
 		}
 		s.Router = plan.Router{Policy: policies[draw.Intn(len(policies))], QueueWeight: 0.5, KVWeight: 0.5, PrefixWeight: 1,
-			MetricsAge: msd(float64(draw.Intn(3) * 50)), MaxInFlight: draw.Intn(4) * 3, MaxQueue: draw.Intn(3) * 20,
+			MetricsAge: msd(float64(draw.Intn(3) * 50)), Shed: oneShed(draw), MaxInFlight: draw.Intn(4) * 3, MaxQueue: draw.Intn(3) * 20,
 			Hop: msd(float64(draw.Intn(3)))}
 		s.Client = plan.Client{Timeout: msd(float64(draw.Intn(3) * 400)), Retries: draw.Intn(4), Backoff: msd(float64(draw.Intn(3) * 20)),
 			MaxWait: msd(100)}

@@ -19,6 +19,7 @@ type prefixIndex struct {
 	slots   []*prefixCache
 	count   []int // matched blocks by slot, of the request being routed
 	entries int   // in all caches
+	named   []uint64
 }
 
 // prefixCache is the blocks that one replica is thought to have, in the order of their last use.
@@ -72,6 +73,22 @@ func (x *prefixIndex) forget(block uint64, c *prefixCache) {
 	i := slices.Index(h, c)
 	h[i] = h[len(h)-1]
 	x.holders[block] = h[:len(h)-1]
+}
+
+// names are the names of the blocks of a prompt that count, each made of its own and those before it, as the extension
+// hashes them (approximateprefix/plugin.go at 014fd18, hashPrompt): equal blocks behind different beginnings differ.
+// They are valid until the next call.
+func (x *prefixIndex) names(prompt []uint64) []uint64 {
+	x.named = x.named[:0]
+	at := uint64(0)
+	for _, b := range prompt[:min(len(prompt), matchBlocks)] { // the finaliser of splitmix64
+		at ^= b + 0x9e3779b97f4a7c15
+		at = (at ^ at>>30) * 0xbf58476d1ce4e5b9
+		at = (at ^ at>>27) * 0x94d049bb133111eb
+		at ^= at >> 31
+		x.named = append(x.named, at)
+	}
+	return x.named
 }
 
 // match counts what replicas have of a prompt and returns the blocks of it that count.

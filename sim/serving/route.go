@@ -159,6 +159,8 @@ func (o *pool) pickOfTwo() *replica {
 //     when all are equal;
 //   - kv-cache-utilization-scorer (scorer/kvcacheutilization at 33173e4): 1 − used part;
 //   - prefix-cache-scorer (scorer/prefix/plugin.go at 05aed77): matched ÷ all blocks of the prompt, see prefixIndex.
+//
+// Its default profile has no filters, and weights of 2, 2 and 3 (pkg/epp/config/loader/defaults.go at 0c8fd51).
 func (o *pool) pickScored(r *request) *replica {
 	o.refresh()
 	w := &o.svc.plan.Router
@@ -168,7 +170,7 @@ func (o *pool) pickScored(r *request) *replica {
 	}
 	var blocks []uint64
 	if o.prefix != nil {
-		blocks = o.prefix.match(r.prefix)
+		blocks = o.prefix.match(o.prefix.names(r.prefix))
 	}
 	best := -1.0
 	o.ties = o.ties[:0]
@@ -203,21 +205,8 @@ func (o *pool) pickScored(r *request) *replica {
 // needs it rather than by the clock, so that a quiet router costs nothing; the figures are never older than by the
 // clock.
 func (o *pool) refresh() {
-	now := o.svc.p.now
 	for _, r := range o.open {
-		if r.seen.valid && now.Sub(r.seen.at) < o.svc.plan.Router.MetricsAge {
-			continue
-		}
-		r.seen = figures{at: now, valid: true}
-		if r.has.n == 0 {
-			continue
-		}
-		r.advance()
-		load := r.engine.Load()
-		r.seen.waiting = load.Waiting
-		if load.KVTokens > 0 {
-			r.seen.kv = float64(load.KVUsed) / float64(load.KVTokens)
-		}
+		r.glance()
 	}
 }
 

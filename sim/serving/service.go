@@ -35,7 +35,7 @@ type service struct {
 	places     [placesCount]int64
 	window     window
 	routings   int64 // requests that have reached the router since the beginning
-	turnedAway int64 // because its queue was full
+	turnedAway int64 // because its queue was full or its replicas were saturated
 	refused    int64 // because they would not fit a replica
 	refusal    string
 	series     []series
