@@ -116,6 +116,11 @@ func TestKarpenterInput(t *testing.T) {
 		!strings.Contains(err.Error(), `no feature gate "Magic"`) {
 		t.Errorf("got %v", err)
 	}
+	p.Autoscalers.Karpenter.FeatureGates = "CapacityBuffer=true"
+	if _, err = sim.Run(sim.Params{Plan: p, Jobs: &jobList{}, Sink: sink}); err == nil ||
+		!strings.Contains(err.Error(), "CapacityBuffers are not served here") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestKarpenterInterruption: what runs on a machine that the cloud takes back runs again on another.

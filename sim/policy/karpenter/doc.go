@@ -21,5 +21,12 @@
 //     what it found. A test plays the same with every look, and all writes are the same.
 //   - What Karpenter does only to look again (its polls) does not keep a run alive; a batch of pods, a failed API
 //     call and an offering that will be tried again do.
-//   - Feature gates are upstream's; StaticCapacity and CapacityBuffer have not been tried.
+//   - Feature gates are upstream's. CapacityBuffer is refused: its kind, which is of the Cluster Autoscaler's API, is
+//     not served.
+//
+// testdata has a script for each of Karpenter's rules, which plays it and says what happened: weights, limits,
+// requirements, minValues, taints and startup taints, the consolidation policies, consolidation of one and of several
+// nodes, drift, expiry and terminationGracePeriod, budgets with schedules and reasons, do-not-disrupt, disruption
+// budgets of pods, spot interruptions, spot-to-spot, reserved capacity, overlays, static pools, stock-outs and the time
+// that a machine has to register.
 package karpenter

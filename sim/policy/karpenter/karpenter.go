@@ -25,6 +25,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	v1 "sigs.k8s.io/karpenter/pkg/apis/v1"
+	overlayv1alpha1 "sigs.k8s.io/karpenter/pkg/apis/v1alpha1"
+	"sigs.k8s.io/karpenter/pkg/cloudprovider/overlay"
 	"sigs.k8s.io/karpenter/pkg/controllers"
 	"sigs.k8s.io/karpenter/pkg/controllers/disruption"
 	"sigs.k8s.io/karpenter/pkg/controllers/nodeoverlay"
@@ -97,7 +99,8 @@ func Start(p Params) (*Controller, error) {
 	c := &Controller{e: p.Engine, every: p.EveryLook, provider: newProvider(p.Engine, p.Cloud),
 		recorder: newRecorder(p.Engine, p.Record), interrupted: map[string]bool{},
 		calm: max(calm, 3*opts.BatchMaxDuration)}
-	if c.reads, err = resources(warm(), clientgoscheme.Scheme, p.Mapper); err != nil {
+	kinds := append(warm(), &overlayv1alpha1.NodeOverlay{})
+	if c.reads, err = resources(kinds, clientgoscheme.Scheme, p.Mapper); err != nil {
 		return nil, fmt.Errorf("karpenter: %w", err)
 	}
 	c.provider.why, c.provider.failed, c.provider.changed = c.why, c.failed, c.Changed
@@ -130,9 +133,13 @@ func (c *Controller) build(opts *options.Options) error {
 		return d == time.Second && others == 0
 	}
 	kube := c.m.GetClient()
-	cluster := state.NewCluster(clk, kube, c.provider)
 	overlays := nodeoverlay.NewInstanceTypeStore()
-	all := controllers.NewControllers(ctx, c.m, clk, kube, c.recorder, c.provider, c.provider, cluster, overlays)
+	if opts.FeatureGates.NodeOverlay {
+		c.provider.overlay = overlays.ApplyAll
+	}
+	decorated := overlay.Decorate(c.provider, kube, overlays)
+	cluster := state.NewCluster(clk, kube, decorated)
+	all := controllers.NewControllers(ctx, c.m, clk, kube, c.recorder, decorated, c.provider, cluster, overlays)
 	found := false
 	var roots []any
 	for _, one := range all {
@@ -191,8 +198,12 @@ func knownGates(text string) error {
 			return fmt.Errorf("karpenter: there is no feature gate %q; write some of %s", name, strings.Join(gates, ", "))
 		}
 	}
-	if _, err := options.ParseFeatureGates(text); err != nil {
+	on, err := options.ParseFeatureGates(text)
+	if err != nil {
 		return fmt.Errorf("karpenter: feature gates %q: %w", text, err)
+	}
+	if on.CapacityBuffer {
+		return errors.New("karpenter: feature gate CapacityBuffer: CapacityBuffers are not served here; leave it out")
 	}
 	return nil
 }

@@ -40,6 +40,8 @@ type provider struct {
 	// failed is told of launches: of an error that stands for want of stock, of nil.
 	failed  func(error)
 	changed func() // what is known of the offer
+	// overlay applies what NodeOverlays say of a NodePool's types. Nil = nothing.
+	overlay func(pool string, types []*cloudprovider.InstanceType) ([]*cloudprovider.InstanceType, error)
 
 	mu      sync.Mutex
 	catalog catalog
@@ -100,10 +102,16 @@ type choice struct {
 func (c choice) market() market { return market{c.t.Name, c.of.Zone(), c.of.CapacityType()} }
 
 // choices are the offerings that a NodeClaim may be launched by, the first to try first.
-func (p *provider) choices(nc *v1.NodeClaim) []choice {
+func (p *provider) choices(nc *v1.NodeClaim) ([]choice, error) {
 	p.mu.Lock()
 	types, _ := p.catalog.list(p.e.Now())
 	p.mu.Unlock()
+	if p.overlay != nil {
+		var err error
+		if types, err = p.overlay(nc.Labels[v1.NodePoolLabelKey], types); err != nil {
+			return nil, err
+		}
+	}
 	reqs := scheduling.NewNodeSelectorRequirementsWithMinValues(nc.Spec.Requirements...)
 	byKind := map[string][]choice{}
 	for _, t := range types {
@@ -120,10 +128,10 @@ func (p *provider) choices(nc *v1.NodeClaim) []choice {
 				return cmp.Or(cmp.Compare(a.of.Price, b.of.Price), cmp.Compare(a.t.Name, b.t.Name),
 					cmp.Compare(a.of.Zone(), b.of.Zone()))
 			})
-			return list
+			return list, nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // fits reports whether a machine of the type has what the NodeClaim asks for.
@@ -147,7 +155,11 @@ func (p *provider) Create(_ context.Context, nc *v1.NodeClaim) (out *v1.NodeClai
 // create is Create on the driver.
 func (p *provider) create(nc *v1.NodeClaim) (*v1.NodeClaim, error) {
 	var last error
-	for _, c := range p.choices(nc) {
+	choices, err := p.choices(nc)
+	if err != nil {
+		return nil, fmt.Errorf("creating a machine: %w", err)
+	}
+	for _, c := range choices {
 		machine, err := p.cloud.Order(p.order(nc, c))
 		var none *cloud.NoCapacity
 		switch {

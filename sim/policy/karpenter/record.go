@@ -16,7 +16,6 @@ import (
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
-	"orrery/sim/units"
 )
 
 // told are the reasons of Karpenter's events that go into the journal, when what they say about an object changes. What
@@ -40,18 +39,12 @@ type recorder struct {
 	mu      sync.Mutex
 	pending []journal.Condition
 
-	last map[[2]string]said // by object and type; driver only
+	last map[[2]string][]string // messages, by object and type, that were said together last; driver only
 	due  *engine.Event
 }
 
-// said is what was recorded last about an object.
-type said struct {
-	message string
-	at      units.Time
-}
-
 func newRecorder(e *engine.Engine, record func(journal.Body)) *recorder {
-	r := &recorder{e: e, record: record, last: map[[2]string]said{}}
+	r := &recorder{e: e, record: record, last: map[[2]string][]string{}}
 	e.OnSettled(r.settled)
 	return r
 }
@@ -90,20 +83,49 @@ func (r *recorder) flush() {
 		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Type, b.Type),
 			strings.Compare(a.Message, b.Message))
 	})
-	list = slices.Compact(list)
-	for _, c := range list {
+	all := slices.Compact(list)
+	list = slices.DeleteFunc(slices.Clone(all), func(c journal.Condition) bool {
 		name, ok := strings.CutPrefix(c.Object, "NodeClaim/")
 		same := func(o journal.Condition) bool { return o.Object == "Node/"+name && o.Type == c.Type }
-		if ok && slices.ContainsFunc(list, same) {
-			continue // upstream tells the same of the node, whose name is that of its NodeClaim
+		return ok && slices.ContainsFunc(all, same) // upstream tells the same of the node, in words of its own
+	})
+	for len(list) > 0 {
+		n := slices.IndexFunc(list, func(c journal.Condition) bool {
+			return c.Object != list[0].Object || c.Type != list[0].Type
+		})
+		if n < 0 {
+			n = len(list)
 		}
-		key := [2]string{c.Object, c.Type}
-		if was, ok := r.last[key]; ok && was.message == c.Message {
-			continue
-		}
-		r.last[key] = said{c.Message, r.e.Now()}
-		r.record(c)
+		r.tell(list[:n])
+		list = list[n:]
 	}
+}
+
+// tell records of what is said of an object now, in one type of event, what was not said of it the last time: upstream
+// says one thing for each reason to disrupt a node, and says all of it again at every look.
+func (r *recorder) tell(list []journal.Condition) {
+	key := [2]string{list[0].Object, list[0].Type}
+	was := r.last[key]
+	var now []string
+	for _, c := range list {
+		now = append(now, c.Message)
+		if !slices.Contains(was, c.Message) && !r.twin(c) {
+			r.record(c)
+		}
+	}
+	r.last[key] = now
+}
+
+// twin reports whether the same was said last of the node of a NodeClaim, or of the NodeClaim of a node: they have the
+// same name, and upstream tells both.
+func (r *recorder) twin(c journal.Condition) bool {
+	other := ""
+	if name, ok := strings.CutPrefix(c.Object, "NodeClaim/"); ok {
+		other = "Node/" + name
+	} else if name, ok := strings.CutPrefix(c.Object, "Node/"); ok {
+		other = "NodeClaim/" + name
+	}
+	return slices.Contains(r.last[[2]string{other, c.Type}], c.Message)
 }
 
 // forget drops what was said about an object that is gone.

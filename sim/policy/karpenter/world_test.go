@@ -10,8 +10,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -32,6 +34,8 @@ var epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 var (
 	podsGVR  = corev1.SchemeGroupVersion.WithResource("pods")
 	nodesGVR = corev1.SchemeGroupVersion.WithResource("nodes")
+
+	nodePoolsGVR = schema.GroupVersionResource{Group: "karpenter.sh", Version: "v1", Resource: "nodepools"}
 )
 
 // world is a cluster of an API, a cloud, Karpenter, a scheduler that takes the first node that fits, and kubelets.
@@ -45,6 +49,9 @@ type world struct {
 	hash  uint64
 	quiet bool // the log is not kept
 	every bool // Karpenter looks as often as upstream has it
+	// keep are values of the do-not-disrupt annotation of pods, by app.
+	keep  map[string]string
+	talk  bool // the log says why nodes are not consolidated
 	sched *engine.Event
 	pods  int
 }
@@ -87,6 +94,7 @@ func play(w *world, k plan.Karpenter, types []cloud.InstanceType, fn func(*world
 }
 
 func (w *world) build(k plan.Karpenter, types []cloud.InstanceType) (err error) {
+	w.keep = map[string]string{}
 	if w.e, err = engine.New(engine.Params{Epoch: epoch}, nil); err != nil {
 		return err
 	}
@@ -117,7 +125,7 @@ func (w *world) build(k plan.Karpenter, types []cloud.InstanceType) (err error) 
 			return g.Informer(), nil
 		},
 		Record: func(b journal.Body) {
-			if c, ok := b.(journal.Condition); ok && c.Type != "Unconsolidatable" {
+			if c, ok := b.(journal.Condition); ok && (c.Type != "Unconsolidatable" || w.talk) {
 				w.note("%s %s: %s", c.Object, c.Type, c.Message)
 			}
 		},
@@ -140,11 +148,32 @@ func (w *world) apply(text string) error {
 		if m := obj.(metav1.Object); m.GetNamespace() == "" && obj.GetObjectKind().GroupVersionKind().Kind == "PodDisruptionBudget" {
 			m.SetNamespace("default")
 		}
-		if _, err := w.s.Create(obj); err != nil {
+		if _, err := w.s.Create(obj); apierrors.IsAlreadyExists(err) {
+			err = w.change(obj)
+			if err != nil {
+				return err
+			}
+		} else if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// change gives an object that is there another spec.
+func (w *world) change(obj runtime.Object) error {
+	next, ok := obj.(*v1.NodePool)
+	if !ok {
+		return fmt.Errorf("changing a %T", obj)
+	}
+	was, err := w.s.Get(nodePoolsGVR, "", next.Name)
+	if err != nil {
+		return err
+	}
+	pool := was.(*v1.NodePool).DeepCopy()
+	pool.Spec = next.Spec
+	_, err = w.s.Update(pool, "")
+	return err
 }
 
 // committed keeps the hash of all writes, and is the scheduler's and kubelets' eye.
@@ -209,16 +238,22 @@ func (w *world) setStatus(o *corev1.Pod, phase corev1.PodPhase) {
 	}
 	p := obj.(*corev1.Pod).DeepCopy()
 	p.Status.Phase = phase
+	now := metav1.NewTime(w.e.Clock())
+	p.Status.StartTime = &now
 	_, _ = w.s.Update(p, "status")
 }
 
 // create makes pods with GPUs.
 func (w *world) create(app string, n, gpus int) {
 	for range n {
-		w.pod(app, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i",
-			Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("2"),
-				"memory": resource.MustParse("8Gi"), "nvidia.com/gpu": *resource.NewQuantity(int64(gpus), resource.DecimalSI)}}}}})
+		w.pod(app, gpuPod(gpus))
 	}
+}
+
+func gpuPod(gpus int) corev1.PodSpec {
+	return corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i",
+		Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("2"),
+			"memory": resource.MustParse("8Gi"), "nvidia.com/gpu": *resource.NewQuantity(int64(gpus), resource.DecimalSI)}}}}}
 }
 
 func (w *world) pod(app string, spec corev1.PodSpec) {
@@ -232,6 +267,9 @@ func (w *world) pod(app string, spec corev1.PodSpec) {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("%s-%03d", app, w.pods),
 		Labels: map[string]string{"app": app}, OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner,
 			appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))}}, Spec: spec}
+	if keep := w.keep[app]; keep != "" {
+		p.Annotations = map[string]string{v1.DoNotDisruptAnnotationKey: keep}
+	}
 	obj, err := w.s.Create(p)
 	if err != nil {
 		w.t.Error(err)
@@ -304,8 +342,14 @@ func (w *world) schedule() {
 }
 
 func (w *world) fits(p *corev1.Pod, n *corev1.Node) bool {
-	if len(n.Spec.Taints) > 0 || n.Spec.Unschedulable {
+	if n.Spec.Unschedulable || !labels.SelectorFromSet(p.Spec.NodeSelector).Matches(labels.Set(n.Labels)) {
 		return false
+	}
+	for i := range n.Spec.Taints {
+		tolerates := func(t corev1.Toleration) bool { return t.Key == n.Spec.Taints[i].Key }
+		if !slices.ContainsFunc(p.Spec.Tolerations, tolerates) {
+			return false
+		}
 	}
 	free := n.Status.Allocatable.DeepCopy()
 	objs, _ := w.s.List(podsGVR, "", nil, nil)
