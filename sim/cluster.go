@@ -308,7 +308,7 @@ func (c *cluster) committed(k kube.Commit) {
 	if pod, ok := k.New.(*corev1.Pod); ok {
 		old, _ := k.Old.(*corev1.Pod)
 		c.podCommitted(k, old, pod)
-	} else {
+	} else if !strings.HasPrefix(k.GVR.Group, "karpenter") { // what is only asked for helps no pod
 		c.touch()
 	}
 	if job, ok := k.New.(*batchv1.Job); ok {

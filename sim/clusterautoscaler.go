@@ -18,14 +18,17 @@ func (c *cluster) buildClusterAutoscaler() {
 	}
 	params := clusterautoscaler.Params{Engine: c.engine, Store: c.store, Cloud: c.cloud.of(plan.ByClusterAutoscaler),
 		Flags: *flags, Random: c.streams, Record: c.record, Fail: c.fail,
-		Promised: func(name string) bool {
-			i := slices.IndexFunc(c.plan.Pools, func(p plan.Pool) bool { return p.Name == name })
-			return c.cloud.promised(&c.plan.Pools[i])
-		}}
+		Promised: c.promised}
 	for _, p := range c.cloud.elastic(plan.ByClusterAutoscaler) {
 		params.Groups = append(params.Groups, nodeGroup(p))
 	}
 	clusterautoscaler.Start(params)
+}
+
+// promised reports whether the cloud will have one more machine of a pool: now, or when a stock-out ends.
+func (c *cluster) promised(pool string) bool {
+	i := slices.IndexFunc(c.plan.Pools, func(p plan.Pool) bool { return p.Name == pool })
+	return c.cloud.promised(&c.plan.Pools[i])
 }
 
 // nodeGroup is a pool as the Cluster Autoscaler knows it.

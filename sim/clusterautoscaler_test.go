@@ -168,14 +168,14 @@ func TestScaleDown(t *testing.T) {
 	jobs := []plan.Job{asks("short", 0, time.Minute, 8), asks("long", 0, 40*time.Minute, 8), asks("mid", 0, 20*time.Minute, 8)}
 	got := repeats(t, []int{1, 2, 8}, func() played { return act(t, p, jobs, func(sim.Hands) {}) })
 	golden(t, scaleLines(got.records), `
-10s NodeGroup//a 0->3 3 unschedulable pod(s), the first default/long-0
+10s NodeGroup/a 0->3 3 unschedulable pod(s), the first default/long-0
 10s Pod/default/long-0 TriggeredScaleUp pod triggered scale-up: [{a 0->3 (max: 10)}]
 10s Pod/default/mid-0 TriggeredScaleUp pod triggered scale-up: [{a 0->3 (max: 10)}]
 10s Pod/default/short-0 TriggeredScaleUp pod triggered scale-up: [{a 0->3 (max: 10)}]
-15m20s NodeGroup//a 3->2 node a-ca-1: unneeded for 10m0s, GPU utilization 0
+15m20s NodeGroup/a 3->2 node a-ca-1: unneeded for 10m0s, GPU utilization 0
 15m25s machine a-ca-1 terminating unneeded for 10m0s, GPU utilization 0
 15m45s machine a-ca-1 gone
-34m20s NodeGroup//a 2->1 node a-ca-3: unneeded for 10m0s, GPU utilization 0
+34m20s NodeGroup/a 2->1 node a-ca-3: unneeded for 10m0s, GPU utilization 0
 34m25s machine a-ca-3 terminating unneeded for 10m0s, GPU utilization 0
 34m45s machine a-ca-3 gone`)
 }
@@ -191,9 +191,9 @@ func TestScaleDownDelay(t *testing.T) {
 	other.Require = []plan.Requirement{{Key: "orrery.dev/pool", Values: []string{"b"}}}
 	got := act(t, p, []plan.Job{alone, other}, func(sim.Hands) {})
 	golden(t, scaleLines(got.records), `
-9m10s NodeGroup//b 0->1 1 unschedulable pod(s), the first default/other-0
+9m10s NodeGroup/b 0->1 1 unschedulable pod(s), the first default/other-0
 9m10s Pod/default/other-0 TriggeredScaleUp pod triggered scale-up: [{b 0->1 (max: 10)}]
-19m10s NodeGroup//a 2->1 node n0: unneeded for 19m0s, GPU utilization 0
+19m10s NodeGroup/a 2->1 node n0: unneeded for 19m0s, GPU utilization 0
 19m15s machine n0 terminating unneeded for 19m0s, GPU utilization 0
 19m35s machine n0 gone`)
 }
@@ -222,7 +222,7 @@ spec: {minAvailable: %d, selector: {matchLabels: {app: web}}}
 // TestDrain moves a pod of a Deployment off a node that is hardly used, unless its budget forbids it.
 func TestDrain(t *testing.T) {
 	for least, want := range map[int]string{0: `
-10m10s NodeGroup//a 2->1 node n0: unneeded for 10m0s, GPU utilization 0.125
+10m10s NodeGroup/a 2->1 node n0: unneeded for 10m0s, GPU utilization 0.125
 10m35s machine n0 terminating unneeded for 10m0s, GPU utilization 0.125
 10m55s machine n0 gone`, 2: ""} {
 		p := autoscaled("a")
@@ -255,7 +255,7 @@ func TestBackoff(t *testing.T) {
 5m10s machine a-ca-2 failed InsufficientInstanceCapacity: no on-demand capacity for type-a in a
 5m10s Pod/default/j-0 FailedToScaleUpGroup scale-up of a failed: the cloud has no machine
 5m20s Pod/default/j-0 NotTriggerScaleUp pod didn't trigger scale-up: 1 in backoff after failed scale-up
-15m10s NodeGroup//a 0->1 1 unschedulable pod(s), the first default/j-0
+15m10s NodeGroup/a 0->1 1 unschedulable pod(s), the first default/j-0
 15m10s Pod/default/j-0 TriggeredScaleUp pod triggered scale-up: [{a 0->1 (max: 10)}]`)
 
 	p = autoscaled("a")
@@ -269,27 +269,27 @@ func TestBackoff(t *testing.T) {
 	p.Pools[0].Elastic.Boot.Boot = exactly(time.Hour)
 	got = act(t, p, []plan.Job{asks("j", 0, time.Minute, 8)}, func(sim.Hands) {})
 	golden(t, scaleLines(got.records), `
-10s NodeGroup//a 0->1 1 unschedulable pod(s), the first default/j-0
+10s NodeGroup/a 0->1 1 unschedulable pod(s), the first default/j-0
 10s Pod/default/j-0 TriggeredScaleUp pod triggered scale-up: [{a 0->1 (max: 10)}]
 15m10s machine a-ca-1 terminating not registered within 15m0s
 15m10s Pod/default/j-0 NotTriggerScaleUp pod didn't trigger scale-up: 1 in backoff after failed scale-up
 15m30s machine a-ca-1 gone
-20m10s NodeGroup//a 0->1 1 unschedulable pod(s), the first default/j-0
+20m10s NodeGroup/a 0->1 1 unschedulable pod(s), the first default/j-0
 20m10s Pod/default/j-0 TriggeredScaleUp pod triggered scale-up: [{a 0->1 (max: 10)}]
 35m10s machine a-ca-2 terminating not registered within 15m0s
 35m10s Pod/default/j-0 NotTriggerScaleUp pod didn't trigger scale-up: 1 in backoff after failed scale-up
 35m30s machine a-ca-2 gone
-45m10s NodeGroup//a 0->1 1 unschedulable pod(s), the first default/j-0
+45m10s NodeGroup/a 0->1 1 unschedulable pod(s), the first default/j-0
 45m10s Pod/default/j-0 TriggeredScaleUp pod triggered scale-up: [{a 0->1 (max: 10)}]
 1h0m10s machine a-ca-3 terminating not registered within 15m0s
 1h0m10s Pod/default/j-0 NotTriggerScaleUp pod didn't trigger scale-up: 1 in backoff after failed scale-up
 1h0m30s machine a-ca-3 gone
-1h20m10s NodeGroup//a 0->1 1 unschedulable pod(s), the first default/j-0
+1h20m10s NodeGroup/a 0->1 1 unschedulable pod(s), the first default/j-0
 1h20m10s Pod/default/j-0 TriggeredScaleUp pod triggered scale-up: [{a 0->1 (max: 10)}]
 1h35m10s machine a-ca-4 terminating not registered within 15m0s
 1h35m10s Pod/default/j-0 NotTriggerScaleUp pod didn't trigger scale-up: 1 in backoff after failed scale-up
 1h35m30s machine a-ca-4 gone
-2h5m10s NodeGroup//a 0->1 1 unschedulable pod(s), the first default/j-0
+2h5m10s NodeGroup/a 0->1 1 unschedulable pod(s), the first default/j-0
 2h5m10s Pod/default/j-0 TriggeredScaleUp pod triggered scale-up: [{a 0->1 (max: 10)}]
 2h20m10s machine a-ca-5 terminating not registered within 15m0s
 2h20m10s Pod/default/j-0 NotTriggerScaleUp pod didn't trigger scale-up: 1 in backoff after failed scale-up

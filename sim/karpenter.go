@@ -77,6 +77,7 @@ func (c *cluster) buildKarpenter() error {
 	c.karpenter, err = karpenter.Start(karpenter.Params{Engine: c.engine,
 		Client: c.store.RESTConfig(c.limited(karpenter.DefaultQPS, karpenter.DefaultBurst)),
 		Mapper: c.store.RESTMapper(), Cloud: c.cloud.of(plan.ByKarpenter), Flags: flags, Record: c.record,
+		Promised: c.promised,
 		Informer: func(gvr schema.GroupVersionResource) (cache.SharedIndexInformer, error) {
 			g, err := informers.ForResource(gvr)
 			if err != nil {

@@ -123,6 +123,24 @@ func TestKarpenterInput(t *testing.T) {
 	}
 }
 
+// TestKarpenterWithoutStock: a run does not wait for machines that the cloud will never have.
+func TestKarpenterWithoutStock(t *testing.T) {
+	p := karpenterPlan(nodePool)
+	for i := range p.Pools {
+		p.Pools[i].Elastic.Stock = 0
+	}
+	got := act(t, p, []plan.Job{asks("one", 0, time.Minute, 1)}, func(sim.Hands) {})
+	last, failed := got.records[len(got.records)-1], 0
+	for _, r := range got.records {
+		if m, ok := r.Body.(journal.Machine); ok && m.State == journal.MachineFailed && m.By == "NodePool/gpus" {
+			failed++
+		}
+	}
+	if failed == 0 || last.At > units.Time(time.Hour) {
+		t.Errorf("the run ends at %s, after %d refusals", last.At, failed)
+	}
+}
+
 // TestKarpenterInterruption: what runs on a machine that the cloud takes back runs again on another.
 func TestKarpenterInterruption(t *testing.T) {
 	p := karpenterPlan(nodePool)

@@ -29,7 +29,8 @@ var objectKinds = map[string]string{
 	"hpa": "HorizontalPodAutoscaler", "horizontalpodautoscaler": "HorizontalPodAutoscaler",
 	"scaledobject": "ScaledObject", "deployment": "Deployment", "deploy": "Deployment",
 	"leaderworkerset": "LeaderWorkerSet", "lws": "LeaderWorkerSet", "statefulset": "StatefulSet",
-	"replicaset": "ReplicaSet", "nodepool": "NodePool", "nodeclaim": "NodeClaim",
+	"replicaset": "ReplicaSet", "nodepool": "NodePool", "nodegroup": "NodeGroup",
+	"nodeclaim": "NodeClaim",
 }
 
 // objectTeller picks the records that a query is about and puts them into words.
@@ -46,6 +47,8 @@ type objectTeller struct {
 	missing  bool // the objective, in the window before
 	requests bool // the journal has requests one by one
 	pods     int  // of a node, told so far
+
+	refused refusals // of a NodePool or node group
 }
 
 // newObjectTeller returns nil when the query names a pod or a job.
@@ -274,6 +277,10 @@ func (t *objectTeller) tellScaled(at units.Time, b journal.Body) {
 			}
 			t.add(at, b, "%s", text)
 		}
+	case journal.Machine:
+		if t.is(b.By) {
+			t.order(at, &b)
+		}
 	case journal.Service:
 		for _, g := range b.Groups {
 			if t.is(g.Kind + "/" + g.Group) {
@@ -281,6 +288,35 @@ func (t *objectTeller) tellScaled(at units.Time, b journal.Body) {
 			}
 		}
 	}
+}
+
+// refusals are orders in a row that the cloud refused for one reason.
+type refusals struct {
+	reason string
+	event  int // of the story
+	n      int
+	first  units.Time
+}
+
+// order tells of a machine that a NodePool or node group wanted; refusals in a row make one event.
+func (t *objectTeller) order(at units.Time, b *journal.Machine) {
+	switch {
+	case b.State == journal.MachineOrdered:
+		t.add(at, *b, "machine %s of pool %s is ordered%s", b.Node, b.Pool, because(b.Reason))
+	case b.State != journal.MachineFailed:
+		return
+	case t.refused.n > 0 && t.refused.reason == b.Reason:
+		t.refused.n++
+		e := &t.story.Events[t.refused.event]
+		e.Text = fmt.Sprintf("%d orders of machines of pool %s fail between %s and %s: %s", t.refused.n, b.Pool,
+			span(t.refused.first.Sub(0)), span(at.Sub(0)), b.Reason)
+		return
+	default:
+		t.add(at, *b, "an order of a machine of pool %s fails%s", b.Pool, because(b.Reason))
+		t.refused = refusals{reason: b.Reason, event: len(t.story.Events) - 1, n: 1, first: at}
+		return
+	}
+	t.refused = refusals{}
 }
 
 // is reports whether kind/namespace/name names the wanted object.

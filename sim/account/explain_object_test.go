@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"orrery/sim/journal"
+	"orrery/sim/units"
 )
 
 // told is the story of a query on records, or its error.
@@ -118,6 +119,24 @@ func squeeze(s string) string {
 		out.WriteString(strings.TrimLeft(line, " "))
 	}
 	return out.String()
+}
+
+// TestExplainRefusals: orders in a row that the cloud refuses for one reason are told once.
+func TestExplainRefusals(t *testing.T) {
+	p := served(chatService())
+	for i := range 480 {
+		p.at(units.Duration(i)*190*time.Second, journal.Machine{Node: "n", Pool: "a", State: journal.MachineFailed, By: "NodePool/gpu",
+			Reason: "none"})
+	}
+	p.at(30*time.Hour, journal.Machine{Node: "n", Pool: "a", State: journal.MachineOrdered, By: "NodePool/gpu"},
+		journal.Machine{Node: "m", Pool: "a", State: journal.MachineFailed, By: "NodePool/gpu", Reason: "none"},
+		journal.Machine{Node: "m", Pool: "a", State: journal.MachineFailed, By: "NodeGroup/gpu", Reason: "none"},
+		journal.End{Reason: "drained"})
+	got, err := told(t, p.recs, "nodepool/gpu")
+	if err != nil || strings.Count(got, "\n") != 4 ||
+		!strings.Contains(got, "480 orders of machines of pool a fail between 0s and 25h16m50s: none") {
+		t.Errorf("%v\n%s", err, got)
+	}
 }
 
 // TestExplainNothing names what is like a wrong name, and says why there are no requests.

@@ -171,13 +171,13 @@ type Machine struct {
 	Pool   string         `json:"pool"`
 	State  string         `json:"state"`
 	Took   units.Duration `json:"took_ns,omitempty"` // since the state before
-	By     string         `json:"by,omitempty"`      // who wanted it
+	By     string         `json:"by,omitempty"`      // what wanted it: NodePool/name or NodeGroup/name
 	Reason string         `json:"reason,omitempty"`
 }
 
 // Scale is a change of the replicas that an object should have.
 type Scale struct {
-	Object string `json:"object"` // Kind/namespace/name
+	Object string `json:"object"` // Kind/namespace/name, or Kind/name of what is in no namespace
 	From   int32  `json:"from"`
 	To     int32  `json:"to"`
 	By     string `json:"by"`     // Kind/namespace/name of who did it

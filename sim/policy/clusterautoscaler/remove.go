@@ -36,7 +36,7 @@ func (a *Autoscaler) remove(c candidate) {
 	a.deleting[name] = !c.empty
 	delete(a.unneeded, name)
 	a.lastDelete = now
-	a.p.Record(journal.Scale{Object: "NodeGroup//" + c.group.Name, From: int32(size), To: int32(size - 1), By: By,
+	a.p.Record(journal.Scale{Object: "NodeGroup/" + c.group.Name, From: int32(size), To: int32(size - 1), By: By,
 		Reason: "node " + name + ": " + r.reason})
 	if c.empty {
 		r.after(deleteDelay, r.finish)
@@ -101,7 +101,7 @@ func (r *removal) giveUp() {
 	r.taint(false)
 	delete(r.a.deleting, r.node)
 	r.a.lastFailure = r.a.p.Engine.Now()
-	r.a.p.Record(journal.Condition{Object: "Node//" + r.node, Type: "ScaleDown", Status: "False",
+	r.a.p.Record(journal.Condition{Object: "Node/" + r.node, Type: "ScaleDown", Status: "False",
 		Reason: "ScaleDownFailed", Message: "failed to drain the node, aborting"})
 }
 

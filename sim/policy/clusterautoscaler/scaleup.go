@@ -204,7 +204,7 @@ func (a *Autoscaler) grow(o *option) (added, failed bool) {
 	for range o.count {
 		a.serial[g.Name]++
 		_, err := a.p.Cloud.Order(cloud.Order{Node: fmt.Sprintf("%s-ca-%d", g.Name, a.serial[g.Name]),
-			InstanceType: g.InstanceType, CapacityType: g.CapacityType, By: By, Reason: reason})
+			InstanceType: g.InstanceType, CapacityType: g.CapacityType, By: "NodeGroup/" + g.Name, Reason: reason})
 		if err != nil {
 			a.fail(g, now)
 			failed = true
@@ -217,7 +217,7 @@ func (a *Autoscaler) grow(o *option) (added, failed bool) {
 		return false, true
 	}
 	a.lastAdd = now
-	a.p.Record(journal.Scale{Object: "NodeGroup//" + g.Name, From: int32(from), To: int32(from + ordered), By: By,
+	a.p.Record(journal.Scale{Object: "NodeGroup/" + g.Name, From: int32(from), To: int32(from + ordered), By: By,
 		Reason: reason})
 	a.say(o.pods, "True", "TriggeredScaleUp", fmt.Sprintf("pod triggered scale-up: [{%s %d->%d (max: %d)}]", g.Name, from,
 		from+ordered, g.Max))

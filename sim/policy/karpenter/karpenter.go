@@ -62,6 +62,9 @@ type Params struct {
 	Cloud    cloud.Cloud
 	Flags    plan.Karpenter // zero values are the flags' defaults
 	Record   func(journal.Body)
+	// Promised reports whether the cloud will have one more machine of a pool: now, or when a stock-out ends. It does not
+	// guide Karpenter, only whether a run that waits for it goes on. Nil = always.
+	Promised func(pool string) bool
 	// EveryLook has Karpenter look at an unchanged cluster as often as upstream has it. It finds the same, and costs more.
 	EveryLook bool
 	// Error is told of what upstream logs as an error and copes with. Nil = nobody.
@@ -73,6 +76,7 @@ type Controller struct {
 	m        *crt.Manager
 	e        *engine.Engine
 	every    bool // Params.EveryLook
+	promised func(pool string) bool
 	provider *provider
 	recorder *recorder
 	caches   []janitor
@@ -96,7 +100,7 @@ func Start(p Params) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Controller{e: p.Engine, every: p.EveryLook, provider: newProvider(p.Engine, p.Cloud),
+	c := &Controller{e: p.Engine, every: p.EveryLook, promised: p.Promised, provider: newProvider(p.Engine, p.Cloud),
 		recorder: newRecorder(p.Engine, p.Record), interrupted: map[string]bool{},
 		calm: max(calm, 3*opts.BatchMaxDuration)}
 	kinds := append(warm(), &overlayv1alpha1.NodeOverlay{})

@@ -2,6 +2,7 @@ package karpenter
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,14 +62,15 @@ func (c *Controller) why(nc *v1.NodeClaim) string {
 // are three minutes and more apart.
 const tries = 480
 
-// failed is told of a launch that failed because all its offerings are out of stock, and with nil of one that
-// succeeded. As long as an offering will be tried again, the run goes on.
-func (c *Controller) failed(err error) {
+// failed is told of a launch that failed because all its offerings are out of stock, with the pools that they are of,
+// and with nil of one that succeeded. As long as an offering will be tried again of which there will be one, the run
+// goes on.
+func (c *Controller) failed(err error, pools []string) {
 	if err == nil {
 		c.failures = 0
 		return
 	}
-	if c.failures++; c.failures > tries {
+	if c.failures++; c.failures > tries || c.promised != nil && !slices.ContainsFunc(pools, c.promised) {
 		return
 	}
 	// The pods of a failed launch are looked at every ten seconds (pkg/controllers/provisioning/controller.go).

@@ -37,8 +37,8 @@ type provider struct {
 	e     *engine.Engine
 	cloud cloud.Cloud
 	why   func(*v1.NodeClaim) string // a machine is terminated
-	// failed is told of launches: of an error that stands for want of stock, of nil.
-	failed  func(error)
+	// failed is told of launches: of an error that stands for want of stock, with the pools that were asked, or of nil.
+	failed  func(err error, pools []string)
 	changed func() // what is known of the offer
 	// overlay applies what NodeOverlays say of a NodePool's types. Nil = nothing.
 	overlay func(pool string, types []*cloudprovider.InstanceType) ([]*cloudprovider.InstanceType, error)
@@ -155,6 +155,7 @@ func (p *provider) Create(_ context.Context, nc *v1.NodeClaim) (out *v1.NodeClai
 // create is Create on the driver.
 func (p *provider) create(nc *v1.NodeClaim) (*v1.NodeClaim, error) {
 	var last error
+	var pools []string
 	choices, err := p.choices(nc)
 	if err != nil {
 		return nil, fmt.Errorf("creating a machine: %w", err)
@@ -168,10 +169,11 @@ func (p *provider) create(nc *v1.NodeClaim) (*v1.NodeClaim, error) {
 			p.mu.Lock()
 			p.claims[machine.ID] = out
 			p.mu.Unlock()
-			p.failed(nil)
+			p.failed(nil, nil)
 			return out.DeepCopy(), nil
 		case errors.As(err, &none):
 			last = err
+			pools = append(pools, p.pools(c.market())...)
 			p.unavailable(c.market())
 		default:
 			return nil, cloudprovider.NewCreateError(err, "LaunchFailed", err.Error())
@@ -180,8 +182,22 @@ func (p *provider) create(nc *v1.NodeClaim) (*v1.NodeClaim, error) {
 	if last == nil {
 		last = errors.New("all requested instance types were unavailable during launch")
 	}
-	p.failed(last)
+	p.failed(last, pools)
 	return nil, cloudprovider.NewInsufficientCapacityError(last)
+}
+
+// pools are the pools that machines of a market are of.
+func (p *provider) pools(m market) (out []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.catalog.types {
+		for _, o := range t.Offerings {
+			if (market{t.Name, o.Zone, o.CapacityType}) == m {
+				out = append(out, o.Pool)
+			}
+		}
+	}
+	return out
 }
 
 // unavailable notes that an offering is out of stock, for a while. Driver only.
