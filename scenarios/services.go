@@ -229,9 +229,11 @@ type Start struct {
 	LoadGBs *float64 `yaml:"loadGBs,omitempty" min:"0.001" max:"10000"`
 	// Initialisation, compilation and graph capture.
 	Engine *Spread `yaml:"engine,omitempty"`
+	// What is compiled stays on the node's disk: the next replica there initialises faster.
+	KeepCompiled bool `yaml:"keepCompiled"`
 	// A snapshot of the process and the GPU's memory is restored in place of weights and engine.
 	Snapshot bool `yaml:"snapshot"`
-	// Size of the snapshot, GiB. Default: 1.1 × the weights.
+	// Size of the snapshot, GiB. Default: 1.75 × the weights and 4 GiB.
 	SnapshotGiB *float64 `yaml:"snapshotGiB,omitempty" min:"0" max:"100000"`
 	// Nothing takes time: replicas are ready when their containers run.
 	Instant bool `yaml:"instant"`

@@ -248,13 +248,15 @@ func (s *Scenario) planStart(v *Service, g namedGroup, e plan.Engine) plan.Repli
 	if x.Instant {
 		return plan.ReplicaStart{Source: scenarioSource}
 	}
-	out := startup.Default(weightsGiB(e), e.Preset, g.PodsPerReplica)
+	weights := weightsGiB(e)
+	set(&weights, x.WeightsGiB)
+	out := startup.Default(weights, e.Preset, g.PodsPerReplica)
 	out.LazyPull, out.KeepWeights, out.Snapshot = x.LazyPull, x.KeepWeights, x.Snapshot
+	out.KeepCompiled = x.KeepCompiled
 	if x.Image != "" {
 		out.Image = x.Image
 	}
 	set(&out.ImageGiB, x.ImageGiB)
-	set(&out.WeightsGiB, x.WeightsGiB)
 	set(&out.LoadGBs, x.LoadGBs)
 	set(&out.SnapshotGiB, x.SnapshotGiB)
 	if x.Engine != nil {

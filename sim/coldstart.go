@@ -37,7 +37,7 @@ type starts struct {
 type store struct {
 	network, disk startup.Link
 	all           bool            // every image
-	images        map[string]bool // and weights, by their keys
+	images        map[string]bool // and weights, and what was compiled, by their keys
 	pulls         map[string]*pull
 }
 
@@ -261,8 +261,15 @@ func (s *starts) load(x *start, key string, gib, limit float64, next func(detail
 
 // engine initialises the server.
 func (s *starts) engine(x *start) {
-	s.wait(x, s.span(x, x.spec.Engine), "engine of ", func() {
-		s.end(x, journal.StageEngine, "")
+	takes, detail, key := x.spec.Engine, "", "compiled/"+cmp.Or(x.spec.WeightsKey, x.spec.Image)
+	if x.spec.KeepCompiled && x.node.images[key] {
+		takes, detail = x.spec.Compiled, "compiled before on the node"
+	}
+	s.wait(x, s.span(x, takes), "engine of ", func() {
+		if x.spec.KeepCompiled {
+			x.node.images[key] = true
+		}
+		s.end(x, journal.StageEngine, detail)
 		s.join(x)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,6 +233,69 @@ func TestManyPulls(t *testing.T) {
 	for _, p := range pods {
 		if math.Abs(ran[p.name]-122) > 1e-2 || math.Abs(ready[p.name]-152) > 1e-2 { // 240 GB at 2 GB/s
 			t.Errorf("%s ran at %v and was ready at %v", p.name, ran[p.name], ready[p.name])
+		}
+	}
+}
+
+// TestKeepCompiled: the second server on a node finds what the first has compiled, and one on another node does not.
+func TestKeepCompiled(t *testing.T) {
+	spec := serverStart()
+	spec.KeepCompiled, spec.Compiled = true, exactly(10*time.Second)
+	ran, ready, got := start(t, plan.Registry{ImagesCached: true}, []served{{"first", "n0", 0, spec},
+		{"second", "n0", 100 * time.Second, spec}, {"other", "n1", 100 * time.Second, spec}}, nil)
+	for name, want := range map[string]float64{"first": 37, "second": 117, "other": 137} { // 2 s, 5 s of weights, engine
+		if math.Abs(ready[name]-want) > 1e-3 {
+			t.Errorf("%s ran at %v s and was ready at %v s, want %v", name, ran[name], ready[name], want)
+		}
+	}
+	if lines := stageLines(got.records); !strings.Contains(lines, "default/second engine 10.0 compiled before on the node") {
+		t.Error(lines)
+	}
+}
+
+// TestFasterLinks: with every link and loader twice as fast no set of pods is ready later, whatever they share; and a pod
+// alone is ready no later when any one link is faster.
+func TestFasterLinks(t *testing.T) {
+	draw := rand.New(rand.NewPCG(7, 7))
+	for range 6 {
+		registry := plan.Registry{ImageGBs: 1 + 3*draw.Float64(), NodeGBs: 0.5 + draw.Float64(), ObjectGBs: 1 + 3*draw.Float64(),
+			NodeDiskGBs: 2 + 4*draw.Float64()}
+		var pods []served
+		for i := range 2 + draw.IntN(6) {
+			spec := serverStart()
+			spec.ImageGiB, spec.WeightsGiB = 20*draw.Float64(), 40*draw.Float64()
+			spec.Image, spec.WeightsKey = fmt.Sprint("image", draw.IntN(2)), fmt.Sprint("weights", draw.IntN(2))
+			spec.KeepWeights = draw.IntN(2) == 0
+			pods = append(pods, served{fmt.Sprint("p", i), fmt.Sprint("n", draw.IntN(3)), 0, spec})
+		}
+		last := func(r plan.Registry, loader float64) (end float64) {
+			list := slices.Clone(pods)
+			for i := range list {
+				list[i].spec.LoadGBs *= loader
+			}
+			_, ready, _ := start(t, r, list, nil)
+			for _, p := range list {
+				end = max(end, ready[p.name])
+			}
+			return end
+		}
+		slow := last(registry, 1)
+		fast := registry
+		fast.ImageGBs, fast.NodeGBs, fast.ObjectGBs, fast.NodeDiskGBs = 2*fast.ImageGBs, 2*fast.NodeGBs, 2*fast.ObjectGBs,
+			2*fast.NodeDiskGBs
+		if got := last(fast, 2); got > slow {
+			t.Errorf("%+v: the last is ready at %v s, with links twice as fast at %v s", pods, slow, got)
+		}
+		alone := pods[:1]
+		_, before, _ := start(t, registry, alone, nil)
+		for _, one := range []plan.Registry{
+			{ImageGBs: fast.ImageGBs, NodeGBs: registry.NodeGBs, ObjectGBs: registry.ObjectGBs},
+			{ImageGBs: registry.ImageGBs, NodeGBs: fast.NodeGBs, ObjectGBs: registry.ObjectGBs},
+			{ImageGBs: registry.ImageGBs, NodeGBs: registry.NodeGBs, ObjectGBs: fast.ObjectGBs},
+		} {
+			if _, after, _ := start(t, one, alone, nil); after["p0"] > before["p0"] {
+				t.Errorf("%+v: ready at %v s, with a faster link at %v s", alone, before["p0"], after["p0"])
+			}
 		}
 	}
 }

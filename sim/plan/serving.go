@@ -236,6 +236,9 @@ type ReplicaStart struct {
 	// LoadGBs is the most that the loader reads, GB/s, whatever the source.
 	LoadGBs float64
 	Engine  Spread // initialisation, compilation and graph capture
+	// KeepCompiled keeps what the server compiled on the node's disk: the next one there takes Compiled instead of Engine.
+	KeepCompiled bool
+	Compiled     Spread
 	// Snapshot replaces weights and engine by a restore at RestoreGBs of SnapshotGiB.
 	Snapshot    bool
 	SnapshotGiB float64

@@ -3,6 +3,9 @@ package startup_test
 import (
 	"math"
 	"math/rand/v2"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +115,17 @@ func TestDefaults(t *testing.T) {
 	}
 	if m := startup.Card().Missing(); m != nil {
 		t.Errorf("the card lacks %v", m)
+	}
+	if table := startup.Card().Table; strings.Count(table, "held out") < 2 || strings.Count(table, "fitted on") < 7 {
+		t.Errorf("the card compares little:\n%s", table)
+	}
+	for _, m := range regexp.MustCompile(`([+-]\d+) %`).FindAllStringSubmatch(startup.Card().Table, -1) {
+		if off, err := strconv.Atoi(m[1]); err != nil || off < -25 || off > 30 {
+			t.Errorf("a published figure is %s %% off", m[1])
+		}
+	}
+	if none := startup.Default(0, plan.EngineBatch, 1); none.SnapshotGiB != 0 {
+		t.Errorf("%+v", none)
 	}
 	one, two := startup.Default(16, plan.EngineVLLM, 1), startup.Default(16, plan.EngineVLLM, 2)
 	if one.Join != (plan.Spread{}) || two.Join.High == 0 || one.Source == "" {
