@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -48,7 +49,9 @@ func Short(w io.Writer, d *result.Data) error {
 	if len(s.Warnings) > 0 {
 		var codes []string
 		for i := range s.Warnings {
-			codes = append(codes, s.Warnings[i].Code)
+			if code := s.Warnings[i].Code; !slices.Contains(codes, code) {
+				codes = append(codes, code)
+			}
 		}
 		line("warnings", "%s", strings.Join(codes, ", "))
 	}

@@ -59,8 +59,8 @@ func table() string {
 		fmt.Fprintf(&b, "| %s | %g %s | %.1f %s | %+.0f %% | %s |\n", r.what, r.published, r.unit, r.predicted, r.unit,
 			100*r.off(), use)
 	}
-	b.WriteString("\nSources: those of the loader and of restores above. Links were no limit; where they are one, a scenario's " +
-		"registry says so.\n")
+	b.WriteString("\nSources: those of the loader and of restores above. Links were no limit; where they are one, a " +
+		"scenario's registry says so.\n")
 	return b.String()
 }
 
@@ -100,9 +100,9 @@ func whole() (pod, machine [3]float64) {
 // wholeText compares whole starts with what is said of them.
 func wholeText() string {
 	pod, machine := whole()
-	return fmt.Sprintf("whole starts, of which nobody has published the parts: an 8B model takes %.0f to %.0f s (all stages at "+
-		"their modes: %.0f s) on a node without its image, where others tell of 220 s (Photoroom, a container; model and image "+
-		"not said) and \"several minutes\" (NVIDIA, one GPU); with a machine that is bought first %.1f to %.1f min (%.1f), "+
-		"where others tell of 8 min (ScaleOps) and more than 10", pod[0], pod[2], pod[1], machine[0]/60, machine[2]/60,
-		machine[1]/60)
+	return fmt.Sprintf("whole starts, of which nobody has published the parts: an 8B model takes %.0f to %.0f s (all "+
+		"stages at their modes: %.0f s) on a node without its image, where others tell of 220 s (Photoroom, a container; "+
+		"model and image not said) and \"several minutes\" (NVIDIA, one GPU); with a machine that is bought first %.1f to "+
+		"%.1f min (%.1f), where others tell of 8 min (ScaleOps) and more than 10", pod[0], pod[2], pod[1], machine[0]/60,
+		machine[2]/60, machine[1]/60)
 }
