@@ -75,12 +75,12 @@ func errorText() string {
 		sum[i] += math.Abs(r.off())
 		n[i]++
 	}
-	return fmt.Sprintf("loading, restores and sizes of snapshots: mean absolute error %.0f %% of the %g held out, %.0f %% of "+
-		"the %g fitted on", 100*sum[0]/n[0], n[0], 100*sum[1]/n[1], n[1])
+	return fmt.Sprintf("loading, restores and sizes of snapshots: mean absolute error %.0f %% of the %g held out, %.0f "+
+		"%% of the %g fitted on", 100*sum[0]/n[0], n[0], 100*sum[1]/n[1], n[1])
 }
 
-// whole is the shortest, likeliest and longest start of an 8B model in 16 bits with the defaults, alone on its links: on
-// a machine without the image, and on one that has yet to be bought.
+// whole is the shortest, likeliest and longest start of an 8B model in 16 bits with the defaults, alone on its links:
+// on a machine without the image, and on one that has yet to be bought.
 func whole() (pod, machine [3]float64) {
 	s, r := Default(8.03e9*2/GiB, plan.EngineVLLM, 1), Registry()
 	boot, err := Boot(KindBaked)
