@@ -52,6 +52,7 @@ func models() []modelled {
 		{sharing.Card, pool(shared)},
 		{serving.Card, engine}, {serving.EngineCard, engine}, {requests.Card, serves},
 		{startup.Card, func(p *plan.Plan) bool { return serves(p) || elastic(p) }},
+		{usageCard, showsUsage},
 		{clusterAutoscalerCard, func(p *plan.Plan) bool { return p.Autoscalers.ClusterAutoscaler != nil }},
 		{kedaCard, func(p *plan.Plan) bool {
 			return slices.ContainsFunc(p.Manifests, func(f plan.File) bool {

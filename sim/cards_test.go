@@ -17,7 +17,7 @@ func TestCards(t *testing.T) {
 		}
 		seen[c.Name] = true
 	}
-	if len(seen) < 11 {
+	if len(seen) < 12 {
 		t.Errorf("%d cards", len(seen))
 	}
 }
@@ -34,6 +34,11 @@ func TestCardsOfRuns(t *testing.T) {
 		{plan.Plan{Autoscalers: plan.Autoscalers{ClusterAutoscaler: &plan.ClusterAutoscaler{}},
 			Pools: []plan.Pool{{Elastic: &plan.Elastic{}}}}, "cluster-autoscaler startup"},
 		{plan.Plan{Manifests: []plan.File{{Data: []byte("kind: ScaledObject\n")}}}, "keda"},
+		{plan.Plan{Manifests: []plan.File{{Data: []byte("kind: HorizontalPodAutoscaler\nspec:\n  metrics:\n  - type: Resource\n")}}},
+			"usage"},
+		{plan.Plan{Manifests: []plan.File{{Data: []byte("kind: HorizontalPodAutoscaler\nspec:\n  metrics:\n  - type: Pods\n")}}},
+			""},
+		{plan.Plan{Metrics: plan.Metrics{External: []plan.ExternalMetric{{Query: "avg(DCGM_FI_DEV_GPU_UTIL)"}}}}, "usage"},
 	} {
 		var got []string
 		for _, m := range sim.ModelCards(&tc.plan) {

@@ -255,6 +255,7 @@ func (c *cluster) finish(drained bool) {
 			"their devices for ever: no stage deletes pods with a deletionTimestamp; add one like the shipped pod-delete"})
 	}
 	c.finishServices()
+	c.unseen()
 	c.upstream.report(c)
 	c.scheduler.Finish()
 	reason := journal.EndHorizon

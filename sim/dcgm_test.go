@@ -94,3 +94,30 @@ func TestDevices(t *testing.T) {
 		t.Errorf("utilization while they serve: %d", got)
 	}
 }
+
+// TestSharedDevices: MIG instances report one by one, without a utilization of their GPU; what several pods share
+// reports for each of them.
+func TestSharedDevices(t *testing.T) {
+	text := strings.Replace(chatScenario, "FILE", requestFile(t, 400, 0.6), 1)
+	shares := strings.NewReplacer("nodes: 1}", "nodes: 1, sharing: {strategy: time-slicing, replicas: 2}}",
+		"llama-3-8b", "llama-3.2-1b").Replace(text)
+	p := play(t, inSlices(text, sliced)+probes(
+		`count(DCGM_FI_PROF_GR_ENGINE_ACTIVE{GPU_I_PROFILE="1g.10gb",GPU_I_ID!="",pod=""}) - 50`,
+		`count(DCGM_FI_PROF_GR_ENGINE_ACTIVE{GPU_I_PROFILE="1g.10gb",service="chat"})`,
+		`count(DCGM_FI_DEV_GPU_UTIL) or vector(3)`,
+		`max(DCGM_FI_DEV_FB_USED{service="chat"}) / 1000`))
+	q := play(t, shares+probes(
+		`count(DCGM_FI_DEV_GPU_UTIL{service="chat",vgpu!=""})`,
+		`count(count by (UUID) (DCGM_FI_DEV_GPU_UTIL))`,
+		`count(count by (pod) (DCGM_FI_DEV_GPU_UTIL{pod!=""})) + 1`))
+	for i, want := range []int32{4, 2, 3, 9} {
+		if got := probed(p, i, 4*time.Minute); got != want {
+			t.Errorf("slices, %d: %d, want %d", i, got, want)
+		}
+	}
+	for i, want := range []int32{2, 8, 3} {
+		if got := probed(q, i, 4*time.Minute); got != want {
+			t.Errorf("shares, %d: %d, want %d", i, got, want)
+		}
+	}
+}

@@ -30,7 +30,9 @@ func Card() card.Card {
 			"M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 4 March 2015",
 			"llm-d/llm-d-inference-sim at eec055a, docs/latency-profiles.md: rates and set-ups of KV transfers",
 			"stas00/ml-engineering at 744d01e, compute/accelerator: copies over NVLink",
-			"vllm-project/vllm, vllm/v1/metrics/loggers.py at 005a810; triton-inference-server/server, " +
+			"vllm-project/vllm, vllm/v1/metrics/loggers.py at 005a810; sgl-project/sglang, python/sglang/srt/metrics/" +
+				"collector.py at 00ae9c1; huggingface/text-generation-inference, docs/source/reference/metrics.md at 53fdbe6; " +
+				"NVIDIA/TensorRT-LLM, tensorrt_llm/metrics/collector.py at 050f80d; triton-inference-server/server, " +
 				"docs/user_guide/metrics.md at 067c1e9: names and bounds of what servers expose",
 		},
 		Error: []string{"not measured against a cluster. Central queues are tested against Erlang C, replicas " +
@@ -44,7 +46,7 @@ func Card() card.Card {
 			"memory that the KV cache of a request takes at a prefill replica while it waits to be sent",
 			"sharing of network adapters between KV transfers and other traffic",
 			"gaps between single tokens: an inter-token latency that a server exposes is the mean of its request",
-			"names that engines other than vLLM give their metrics: all language models expose vLLM's",
+			"metrics of servers about adapters, grammars, speculation and single iterations",
 		},
 	}
 }

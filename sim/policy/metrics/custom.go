@@ -164,6 +164,7 @@ func (s *Store) ask(gk schema.GroupKind, namespace, metric string, sel labels.Se
 	}
 	name, counter := s.exposed(metric)
 	if name == "" {
+		s.missed[metric] = true
 		return nil, false, notFound(resourceOf(gk), metric, "")
 	}
 	matchers, err := matchersOf(sel)

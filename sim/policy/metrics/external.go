@@ -59,6 +59,7 @@ func (c externalMetrics) list(metric string, selector labels.Selector) (*v1beta1
 	}
 	q := named(s.external, metric)
 	if q == nil {
+		s.missed[metric] = true
 		return nil, notFound(externalResource(c.namespace), metric, "")
 	}
 	res, err := q.Eval(now)

@@ -118,3 +118,21 @@ func (s *Store) Uses() []string {
 	slices.Sort(out)
 	return slices.Compact(out)
 }
+
+// Unseen returns the names of metrics that expressions or callers of the APIs have asked for and that no target has
+// shown, and the APIs not served, so far; sorted.
+func (s *Store) Unseen() []string {
+	var out []string
+	for _, name := range s.Uses() {
+		if s.names[name] == nil {
+			out = append(out, name)
+		}
+	}
+	for name := range s.missed {
+		if shown, _ := s.exposed(name); shown == "" {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

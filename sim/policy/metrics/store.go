@@ -64,6 +64,7 @@ type Store struct {
 	external   map[string]*Query
 	servers    []ExternalServer
 	adapter    map[adapterKey]*Query
+	missed     map[string]bool // metrics that the APIs were asked for and did not have
 }
 
 // New returns an empty store. It fails when an expression of the plan or of Queries is none; the error has all of them.
@@ -75,7 +76,7 @@ func New(o Options) (*Store, error) {
 		queries: map[string]*Query{}, names: map[string]*nameIndex{}, targets: map[string]*Target{},
 		spaces: map[string][]*Target{}, usage: map[string][]*podUsage{}, custom: map[string]*Query{},
 		external: map[string]*Query{}, adapter: map[adapterKey]*Query{}, selections: map[*labels.Matcher]found{},
-		builder: labels.NewScratchBuilder(16)}
+		missed: map[string]bool{}, builder: labels.NewScratchBuilder(16)}
 	if s.scrape == 0 {
 		s.scrape = DefaultScrape
 	}
