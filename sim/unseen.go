@@ -26,7 +26,7 @@ var renamed = map[string]string{
 	"sglang:avg_request_queue_latency":          "sglang:queue_time_seconds",
 	"sglang:num_requests_running":               "sglang:num_running_reqs",
 	"sglang:num_requests_waiting":               "sglang:num_queue_reqs",
-	"DCGM_FI_DEV_GPU_UTIL":                      "DCGM_FI_PROF_GR_ENGINE_ACTIVE: of a GPU in MIG mode DCGM knows no utilization",
+	"DCGM_FI_DEV_GPU_UTIL":                      "DCGM_FI_PROF_GR_ENGINE_ACTIVE: GPUs in MIG mode have no other",
 }
 
 // prefixes are how the names of servers' metrics begin.
