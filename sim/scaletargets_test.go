@@ -4,8 +4,15 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"orrery/sim"
+	"orrery/sim/engine"
 	"orrery/sim/journal"
+	"orrery/sim/units"
 )
 
 // wholeNodes is chatScenario with replicas of two pods over two nodes, which upstream's LeaderWorkerSet controllers keep.
@@ -98,5 +105,58 @@ manifests:
 	if _, err := try(strings.Replace(text, "GATE", "false", 1)); err == nil ||
 		!strings.Contains(err.Error(), "spec.minReplicas: Invalid value: 0") {
 		t.Error(err)
+	}
+}
+
+// TestRollout: a Deployment whose template changes in mid-run is rolled over by upstream's controller while all GPUs are
+// taken: new pods wait until old ones have ended what they had, and no request is lost.
+func TestRollout(t *testing.T) {
+	text := strings.NewReplacer("FILE", requestFile(t, 600, 0.5), "count: 2", "count: 8").Replace(chatScenario)
+	got, err := tryWith(func(p *sim.Params) {
+		*p = p.Built(func(h sim.Hands) {
+			h.Engine.At(units.Time(2*time.Minute), engine.PhaseFault, "roll", func() {
+				gvr := appsv1.SchemeGroupVersion.WithResource("deployments")
+				obj, err := h.Store.Get(gvr, "default", "chat")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				d := obj.(*appsv1.Deployment).DeepCopy()
+				metav1.SetMetaDataAnnotation(&d.Spec.Template.ObjectMeta, "version", "2")
+				if _, err := h.Store.Update(d, ""); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, least, waited, gone := 0, 8, 0, 0
+	for _, r := range got.records {
+		switch b := r.Body.(type) {
+		case journal.Replica:
+			switch b.State {
+			case journal.ReplicaReady:
+				now++
+			case journal.ReplicaDraining:
+				now--
+			case journal.ReplicaGone:
+				gone++
+			}
+			if r.At > units.Time(2*time.Minute) {
+				least = min(least, now)
+			}
+		case journal.Attempt:
+			if b.Result == journal.Unschedulable && r.At > units.Time(2*time.Minute) {
+				waited++
+			}
+		}
+	}
+	s := got.data.Summary.Serving.Services["chat"].Requests
+	// At most a quarter may be away at a time (the default maxUnavailable).
+	if now != 8 || gone != 8 || least < 6 || waited == 0 || s.Completed != 600 {
+		t.Errorf("%d replicas at the end, %d gone, at least %d; %d attempts in vain; %d of %d requests", now, gone, least, waited,
+			s.Completed, s.Arrived)
 	}
 }
