@@ -255,7 +255,11 @@ func (r *Reference) enterReceived(m *member, budget int) (int, bool) {
 
 // join puts one that waits among those that run.
 func (r *Reference) join(m *member) {
-	r.waiting = without(r.waiting, m)
+	if r.waiting[0] == m { // but for TensorRT-LLM
+		r.waiting = r.waiting[1:]
+	} else {
+		r.waiting = without(r.waiting, m)
+	}
 	r.running = append(r.running, m)
 	m.resident = true
 	r.meter.waiting--

@@ -19,6 +19,7 @@ const (
 	sizeOrOff                // a whole number; -1 or 0 turns chunked prefill off
 	quantization             // of weights
 	kvFormat                 // of the KV cache
+	policy                   // of the queue
 )
 
 // flag is a flag of an engine.
@@ -56,6 +57,7 @@ var engines = map[string]engine{
 		"block-size":             {BlockTokens, count},
 		"enable-prefix-caching":  {PrefixCaching, boolean},
 		"enable-chunked-prefill": {ChunkedPrefill, boolean},
+		"scheduling-policy":      {SchedulePolicy, policy},
 		"quantization":           {Precision, quantization}, "q": {Precision, quantization},
 		"kv-cache-dtype": {KVPrecision, kvFormat},
 	}, neutral: []string{"kv-transfer-config", "distributed-executor-backend", "swap-space", "dtype", "task", "runner",
@@ -71,6 +73,7 @@ var engines = map[string]engine{
 		"mem-fraction-static":  {MemoryUtilization, fraction},
 		"page-size":            {BlockTokens, count},
 		"disable-radix-cache":  {PrefixCaching, inverse},
+		"schedule-policy":      {SchedulePolicy, policy},
 		"quantization":         {Precision, quantization},
 		"kv-cache-dtype":       {KVPrecision, kvFormat},
 	}, neutral: []string{"dtype", "disaggregation-mode", "disaggregation-transfer-backend",
@@ -126,6 +129,8 @@ func (f flag) value(text string) (value string, known bool, err error) {
 			return "", true, fmt.Errorf("want true or false")
 		}
 		return strconv.FormatBool(on != (f.kind == inverse)), true, nil
+	case policy:
+		return text, text == plan.PolicyFCFS || text == plan.PolicyLPM, nil
 	case quantization:
 		return weights(text)
 	default:

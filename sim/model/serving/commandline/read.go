@@ -55,6 +55,7 @@ const (
 	BlockTokens       Field = "blockTokens"       // of a block of the KV cache
 	PrefixCaching     Field = "prefixCaching"
 	ChunkedPrefill    Field = "chunkedPrefill"
+	SchedulePolicy    Field = "schedulePolicy"
 	Precision         Field = "precision"
 	KVPrecision       Field = "kvPrecision"
 )

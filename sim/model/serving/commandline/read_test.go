@@ -52,6 +52,10 @@ func TestRead(t *testing.T) {
 		"tgi by variables and flags": {Container{Image: "ghcr.io/huggingface/text-generation-inference:3.0", Args: []string{
 			"--max-total-tokens", "8192"}, Env: map[string]string{"NUM_SHARD": "2", "MAX_TOTAL_TOKENS": "4096", "HF_TOKEN": "x"}},
 			"tgi tensor=2 maxModelTokens=8192"},
+		"a queue's order": {Container{Command: []string{"python3", "-m", "sglang.launch_server", "--schedule-policy", "lpm"}},
+			"sglang schedulePolicy=lpm"},
+		"a queue's order that no model knows": {Container{Image: "vllm", Args: []string{"--scheduling-policy=priority"}},
+			"vllm unmodelled: --scheduling-policy=priority"},
 		"no server at all": {Container{Image: "nginx", Args: []string{"--tp", "2"}}, ""},
 		"values that are not": {Container{Image: "vllm", Args: []string{"--max-num-seqs", "0", "--gpu-memory-utilization=1.5", "-tp"}},
 			"! --max-num-seqs 0: want a whole number of at least 1; --gpu-memory-utilization=1.5: want a number above 0 and up " +
