@@ -156,7 +156,7 @@ func (x *compared) verdict() Finding {
 		}
 		text := fmt.Sprintf("%s is the cheapest of the %d runs that met all objectives: %s", r.Name, met, FormatUSD(usd))
 		if next, more := x.cheapest(func(o *Run) bool { return o != r && x.met(o) }); next != nil && more > usd {
-			text += fmt.Sprintf("; %s costs %s more", next.Name, FormatShare(ratio(more, usd)-1))
+			text += fmt.Sprintf("; %s costs %s", next.Name, moreThan(more, usd))
 		}
 		return Finding{"verdict", Good, text + "."}
 	}
@@ -173,6 +173,14 @@ func (x *compared) verdict() Finding {
 	}
 	return Finding{"verdict", Bad, fmt.Sprintf("No run met all objectives; %s came closest, with %s of its requests "+
 		"within them.", best, FormatShare(most))}
+}
+
+// moreThan says how much more an amount is than a smaller one.
+func moreThan(more, less float64) string {
+	if r := ratio(more, less); r >= 2 {
+		return FormatNumber(r) + " times as much"
+	}
+	return FormatShare(ratio(more, less)-1) + " more"
 }
 
 // cheaper says what the cheapest run saves against the cheapest that met the objectives, and what users pay for it.

@@ -62,6 +62,18 @@ func TestCompareVerdict(t *testing.T) {
 	if _, _, said := compare(t, runs); !strings.Contains(said["basis"], "the whole cluster") {
 		t.Errorf("basis: %q", said["basis"])
 	}
+	both := pair()
+	both[0].Data.Summary.Serving = both[1].Data.Summary.Serving
+	for usd, want := range map[float64]string{1.02: "costs 2.0 % more.", 7: "costs 7 times as much.", 1: "objectives: $"} {
+		s := *both[1].Data.Summary.Serving
+		s.USD *= usd
+		both[1].Data.Summary.Serving = &s
+		_, _, said := compare(t, both)
+		if s.USD /= usd; !strings.Contains(said["verdict"], "lean is the cheapest of the 2 runs") ||
+			!strings.Contains(said["verdict"], want) {
+			t.Errorf("%v times the price: %q", usd, said["verdict"])
+		}
+	}
 	other := pair()
 	v := other[1].Data.Summary.Serving.Services["chat"]
 	v.Requests.Arrived++
