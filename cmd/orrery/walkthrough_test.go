@@ -51,4 +51,7 @@ func TestWalkthrough(t *testing.T) {
 		t.Errorf("KEDA does not start servers for all:\n%s", said)
 	}
 	must(t, "scenario", "validate", "my.yaml", "--set", "manifests=[deployment.yaml]")
+	if got := must(t, "report", at("hpa"), at("keda")); !strings.Contains(got, "llama70b") {
+		t.Errorf("side by side nothing is said of the service:\n%s", got)
+	}
 }

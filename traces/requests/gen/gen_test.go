@@ -224,7 +224,7 @@ func TestMixture(t *testing.T) {
 	for _, r := range list {
 		in, out = in+float64(r.Input), out+float64(r.Output)
 		lengths = append(lengths, r.Input)
-		hours[time.Duration(r.At)/time.Hour]++
+		hours[r.At/time.Hour]++
 		if r.Tenant == "client-35" {
 			top++
 		}
