@@ -6,7 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/kubernetes"
 
 	"orrery/sim/kube"
 	"orrery/sim/plan"
@@ -82,9 +82,9 @@ func (c *cluster) needsControllers() bool {
 	return false
 }
 
-// controllerClient is the configuration of the client of one of the controllers.
-func (c *cluster) controllerClient() *rest.Config {
-	return c.store.RESTConfig(c.limited(control.DefaultQPS, control.DefaultBurst))
+// controllerClient is the client of one of the controllers.
+func (c *cluster) controllerClient() (kubernetes.Interface, error) {
+	return c.store.Workloads(c.limited(control.DefaultQPS, control.DefaultBurst))
 }
 
 // stopped says which programs of controllers have stopped by themselves: what followed is no account of them.

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"time"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -146,18 +145,12 @@ func (s *Store) updateAutoscalerStatus(hpa *autoscalingv2.HorizontalPodAutoscale
 
 // wholeSeconds leaves of a status's times what their encoding does.
 func wholeSeconds(st *autoscalingv2.HorizontalPodAutoscalerStatus) {
-	round := func(t metav1.Time) metav1.Time {
-		if t.IsZero() {
-			return t
-		}
-		return metav1.NewTime(time.Unix(t.Unix(), 0))
-	}
 	if st.LastScaleTime != nil {
-		t := round(*st.LastScaleTime)
+		t := wholeSecond(*st.LastScaleTime)
 		st.LastScaleTime = &t
 	}
 	for i := range st.Conditions {
-		st.Conditions[i].LastTransitionTime = round(st.Conditions[i].LastTransitionTime)
+		st.Conditions[i].LastTransitionTime = wholeSecond(st.Conditions[i].LastTransitionTime)
 	}
 }
 

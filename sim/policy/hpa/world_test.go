@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/controller/deployment"
 	"k8s.io/kubernetes/pkg/controller/podautoscaler"
@@ -123,7 +123,7 @@ func (w *world) start() (stop func(), err error) {
 		w.engine.After(0, engine.PhaseObserve, "watch", tell)
 	}))
 	wl, err := workloads.Start(workloads.Params{Engine: w.engine, Informers: f,
-		Client: func() *rest.Config { return w.store.RESTConfig(gate) }})
+		Client: func() (kubernetes.Interface, error) { return w.store.Workloads(gate) }})
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/kubernetes"
 
 	"orrery/sim/engine"
 	"orrery/sim/journal"
@@ -148,7 +148,7 @@ func (w *world) start() (stop func(), err error) {
 		w.engine.After(0, engine.PhaseObserve, "watch", tell)
 	}))
 	wl, err := workloads.Start(workloads.Params{Engine: w.engine, Informers: f,
-		Client: func() *rest.Config { return w.store.RESTConfig(gate) }})
+		Client: func() (kubernetes.Interface, error) { return w.store.Workloads(gate) }})
 	if err != nil {
 		return nil, err
 	}

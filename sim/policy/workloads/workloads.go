@@ -25,7 +25,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	upstreamqueue "k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/controller/deployment"
@@ -42,8 +41,8 @@ import (
 // Params is what the controllers need.
 type Params struct {
 	Engine *engine.Engine
-	// Client makes the configuration of one controller's client, through the engine's gate, which keeps its rate.
-	Client func() *rest.Config
+	// Client makes the client of one controller, through the engine's gate, which keeps its rate.
+	Client func() (kubernetes.Interface, error)
 	// Informers must be told by events of the engine, one change per event, and hold finished pods, too.
 	Informers informers.SharedInformerFactory
 }
@@ -93,9 +92,7 @@ func (c *Controllers) queue(name string, o workqueue.Options[string]) *workqueue
 
 // client returns a client for one controller.
 func (c *Controllers) client() (kubernetes.Interface, error) {
-	config := rest.CopyConfig(c.p.Client())
-	config.QPS = -1
-	cs, err := kubernetes.NewForConfig(config)
+	cs, err := c.p.Client()
 	if err != nil {
 		return nil, fmt.Errorf("building a workload controller's client: %w", err)
 	}

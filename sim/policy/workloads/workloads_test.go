@@ -15,7 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/kubernetes"
 
 	"orrery/sim/engine"
 	"orrery/sim/kube"
@@ -72,7 +72,7 @@ func (w *world) run(horizon time.Duration, script func(*world)) error {
 	}
 	gate := func(call kube.Call, fn func()) { w.engine.Call(call.String(), 0, fn) }
 	c, err := workloads.Start(workloads.Params{Engine: w.engine,
-		Client: func() *rest.Config { return w.store.RESTConfig(gate) },
+		Client: func() (kubernetes.Interface, error) { return w.store.Workloads(gate) },
 		Informers: w.store.InformerFactory(nil, kube.AllPods(), kube.Deliver(func(tell func()) {
 			w.engine.After(0, engine.PhaseObserve, "watch", tell)
 		}))})
