@@ -19,6 +19,7 @@ type queryable struct {
 	at    int64
 	until int64 // the first instant at which a latest sample that is seen now counts no longer
 	of    restriction
+	memo  *memo // notes what is seen
 }
 
 // restriction limits an evaluation to the series of objects, which have the objects' names under one label. The zero
@@ -40,20 +41,29 @@ func (q *queryable) Close() error { return nil }
 // Select implements storage.Querier. Series come sorted by labels, so that sums are added in one order.
 func (q *queryable) Select(_ context.Context, _ bool, h *storage.SelectHints, m ...*labels.Matcher) storage.SeriesSet {
 	set := &seriesSet{i: -1}
-	for _, ser := range q.selected(m) {
+	list, back := q.selected(m), q.at-h.Start
+	if h.Range == 0 {
+		back = Lookback.Milliseconds() - 1 // what is as old as that is not seen
+	}
+	q.note(m, back, h.Range > 0, list)
+	for _, ser := range list {
 		if ser.count == 0 || ser.at(0).t > h.End {
 			continue
 		}
-		last := ser.latest()
-		if last.t < h.Start {
+		if ser.latest().t < h.Start {
 			continue
 		}
-		if end := last.t + Lookback.Milliseconds(); math.Float64bits(last.v) != value.StaleNaN && end > q.at {
-			q.until = min(q.until, end)
-		}
+		q.limit(ser.latest())
 		set.list = append(set.list, ser)
 	}
 	return set
+}
+
+// limit notes when a latest sample counts no longer.
+func (q *queryable) limit(last point) {
+	if end := last.t + Lookback.Milliseconds(); math.Float64bits(last.v) != value.StaleNaN && end > q.at {
+		q.until = min(q.until, end)
+	}
 }
 
 // found is what matchers found.

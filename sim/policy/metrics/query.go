@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -23,6 +24,10 @@ type Query struct {
 	reusable bool
 	// steady expressions give the same result until a sample comes or goes.
 	steady bool
+	// memorable expressions give the same result while what they see looks the same; memos are by what they were asked
+	// about.
+	memorable bool
+	memos     map[string]*memo
 
 	have   bool // what follows is there
 	at     int64
@@ -145,6 +150,7 @@ func (q *Query) examine(p parser.Parser) error {
 	if err != nil {
 		return err
 	}
+	defer func() { q.memorable = q.relative() }()
 	// The engine rewrites parts that do not depend on time; a tree with such parts cannot be prepared twice.
 	trial, err := p.ParseExpr(q.text)
 	if err != nil {
@@ -172,7 +178,7 @@ func (q *Query) Eval(at units.Time) (Result, error) {
 	}
 	store := &queryable{store: s, cache: q.reusable, at: ms, until: math.MaxInt64}
 	var err error
-	if q.result, err = q.run(store); err != nil {
+	if q.result, err = q.answer(store, ""); err != nil {
 		q.have = false
 		return Result{}, err
 	}
@@ -183,7 +189,8 @@ func (q *Query) Eval(at units.Time) (Result, error) {
 // evalOf is Eval over the series of some objects alone.
 func (q *Query) evalOf(at units.Time, of restriction) (Result, error) {
 	q.store.settle(at)
-	return q.run(&queryable{store: q.store, at: q.store.millis(at), until: math.MaxInt64, of: of})
+	store := &queryable{store: q.store, at: q.store.millis(at), until: math.MaxInt64, of: of}
+	return q.answer(store, of.label+"|"+of.namespace+"|"+strings.Join(of.objects, "|"))
 }
 
 // run lets the engine evaluate the expression.

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -26,7 +27,9 @@ type series struct {
 	ring   []point
 	first  int
 	count  int
-	users  int // targets that show it: of the same labels there is one series
+	// The samples since this instant all have the value of the latest, with this gap between each and the next.
+	since, gap int64
+	users      int // targets that show it: of the same labels there is one series
 }
 
 var _ storage.Series = (*series)(nil)
@@ -36,6 +39,7 @@ func (s *series) add(t int64, v float64) {
 	if s.count > 0 && t <= s.latest().t {
 		return
 	}
+	s.run(t, v)
 	if s.count == len(s.ring) && (s.count == 0 || s.keep > 0 && s.at(0).t >= t-s.keep) {
 		s.grow()
 	}
@@ -52,6 +56,17 @@ func (s *series) add(t int64, v float64) {
 	}
 	s.ring[i] = point{t, v}
 	s.count++
+}
+
+// run keeps since and gap before a sample is appended.
+func (s *series) run(t int64, v float64) {
+	if s.count == 0 || math.Float64bits(s.latest().v) != math.Float64bits(v) {
+		s.since, s.gap = t, 0
+		return
+	}
+	if before := s.latest().t; t-before != s.gap {
+		s.since, s.gap = before, t-before
+	}
 }
 
 // grow doubles the ring.
