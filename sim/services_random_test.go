@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -25,7 +24,12 @@ type servingSwarm struct {
 	scenario, manifests strings.Builder
 	resources           map[string]string // extended resource → GPU
 	elastic             bool
+	kinds               map[string]string     // object → kind, if it is no Deployment
+	bounds              map[string]scaleBound // by autoscaler or group of nodes
 }
+
+// scaleBound is what an autoscaler may set.
+type scaleBound struct{ least, most int32 }
 
 func (w *servingSwarm) coin() bool { return w.IntN(2) == 0 }
 
@@ -38,8 +42,9 @@ func (w *servingSwarm) manifest(text string) {
 	w.manifests.WriteString("    ---\n    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n")
 }
 
-func newServingSwarm(seed uint64) string {
-	w := &servingSwarm{Rand: rand.New(rand.NewPCG(seed, 3)), resources: map[string]string{}}
+func newServingSwarm(seed uint64) (w *servingSwarm, text string) {
+	w = &servingSwarm{Rand: rand.New(rand.NewPCG(seed, 4)), resources: map[string]string{}, kinds: map[string]string{},
+		bounds: map[string]scaleBound{}}
 	w.pools()
 	w.add("services:\n")
 	w.service("main", true)
@@ -49,19 +54,26 @@ func newServingSwarm(seed uint64) string {
 	if w.IntN(3) == 0 {
 		w.apart()
 	}
+	if w.IntN(3) == 0 {
+		w.spread()
+	}
+	if w.IntN(3) == 0 {
+		w.given()
+	}
 	if w.coin() {
 		w.jobs()
 	}
-	head := fmt.Sprintf("apiVersion: orrery/v1\nkind: Scenario\nname: swarm\nseed: %d\n", seed)
+	w.policies()
+	head := fmt.Sprintf("apiVersion: orrery/v1\nkind: Scenario\nname: swarm\nseed: %d\njournal: {requests: true}\n", seed)
 	if w.elastic || w.coin() { // who asks for machines that never come does so for a day
 		head += fmt.Sprintf("horizon: %dm\n", 30+w.IntN(60))
 	}
 	w.manifest(classes)
-	return head + w.scenario.String() + "manifests:\n- name: all.yaml\n  text: |\n" + w.manifests.String()
+	return w, head + w.scenario.String() + "manifests:\n- name: all.yaml\n  text: |\n" + w.manifests.String()
 }
 
 func (w *servingSwarm) pools() {
-	w.add("cluster:\n  pools:\n  - {name: whole, node: dgx-h100, nodes: 1}\n")
+	w.add("cluster:\n  pools:\n  - {name: whole, node: dgx-h100, nodes: %d}\n", 1+w.IntN(4)/3)
 	w.resources["nvidia.com/gpu"] = "whole"
 	if w.coin() {
 		w.add("  - {name: turns, gpu: L4, nodes: 1, gpusPerNode: 4, cpu: 48, memory: 192Gi, " +
@@ -69,18 +81,35 @@ func (w *servingSwarm) pools() {
 		w.resources["nvidia.com/gpu.shared"] = "turns"
 	}
 	if w.coin() {
-		w.add("  - {name: sliced, node: dgx-h100, nodes: 1, sharing: {strategy: mig, mig: {config: all-1g.10gb}}}\n")
+		w.add("  - {name: sliced, node: dgx-h100, nodes: 1, sharing: {strategy: mig, mig: {config: all-1g.10gb}}")
+		if w.IntN(3) == 0 {
+			w.add(", repartition: [{at: %dm, config: %s, drain: %t}]", 1+w.IntN(40),
+				w.one("all-1g.10gb", "all-2g.20gb", "all-balanced"), w.coin())
+		}
+		w.add("}\n")
 		w.resources["nvidia.com/mig-1g.10gb"] = "sliced"
 	}
 	if w.elastic = w.coin(); !w.elastic {
 		return
 	}
 	by := w.one("karpenter", "cluster-autoscaler")
+	w.cloud("cloud", by)
+	if w.IntN(4) == 0 {
+		w.cloud("more", by)
+	}
+}
+
+// cloud is a pool of machines that come and go.
+func (w *servingSwarm) cloud(name, by string) {
 	e := "by: " + by
 	if by == "karpenter" {
-		w.manifest(nodePool)
+		if name == "cloud" {
+			w.manifest(nodePool)
+		}
 	} else {
-		e += fmt.Sprintf(", max: %d", 1+w.IntN(3))
+		most := 1 + w.IntN(3)
+		w.bounds["NodeGroup//"+name] = scaleBound{0, int32(most)}
+		e += fmt.Sprintf(", max: %d", most)
 	}
 	if w.coin() {
 		e += fmt.Sprintf(", stock: %d", w.IntN(3))
@@ -88,7 +117,7 @@ func (w *servingSwarm) pools() {
 	if w.coin() {
 		e += fmt.Sprintf(", capacityType: spot, interruptionsPerHour: %d, notice: %ds", 1+w.IntN(20), 1+w.IntN(120))
 	}
-	w.add("  - {name: cloud, node: p5-48xlarge, nodes: 0, elastic: {%s}}\n", e)
+	w.add("  - {name: %s, node: p5-48xlarge, nodes: 0, elastic: {%s}}\n", name, e)
 }
 
 // resource is one that the pools offer.
@@ -117,10 +146,11 @@ func (w *servingSwarm) replicas(resource string, most int) string {
 
 // asked is what a service is asked, and how its clients behave.
 func (w *servingSwarm) asked() {
-	w.add("  requests:\n    after: %ds\n    generate: {name: g, preset: %s, requests: %d, rate_per_second: %.2f}\n",
-		w.IntN(300), w.one("azure-conv", "azure-code"), 1+w.IntN(300), 0.1+5*w.Float64())
+	w.add("  requests:\n    after: %ds\n    generate: {name: g, preset: %s, requests: %d, rate_per_second: %.2f%s}\n",
+		w.IntN(300), w.one("azure-conv", "azure-code", "mooncake", "burstgpt", "sharegpt"), 1+w.IntN(300), 0.1+5*w.Float64(),
+		w.one("", "", ", arrival: {process: gamma, cv: 4}", ", arrival: {process: deterministic}"))
 	if w.IntN(4) > 0 {
-		w.add("  client: {timeout: %dms, retries: %d}\n", 1+w.IntN(120_000), w.IntN(4))
+		w.add("  client: {timeout: %dms, retries: %d}\n", 1+w.IntN(w.pick(100, 120_000, 120_000)), w.pick(0, 1, 3, 60))
 	}
 	w.add("  routing: {policy: %s, maxInFlight: %d, maxQueue: %d, hop: %dms}\n", w.one("round-robin", "random",
 		"least-requests", "power-of-two", "kv-aware", "prefix-affine"), w.pick(0, 1, 8), w.pick(0, 1, 20), w.IntN(3))
@@ -147,7 +177,8 @@ func (w *servingSwarm) service(name string, pipeline bool) {
 		w.add("  engine: {preset: batch, batch: {base: 2ms, perItem: 5ms, maxBatch: %d, maxDelay: 10ms, cv: 0.5, "+
 			"instances: %d}}\n", 1+w.IntN(16), 1+w.IntN(2))
 	} else {
-		w.add("  model: llama-3.2-1b\n  engine: {preset: %s}\n", w.one("vllm", "sglang", "tensorrt-llm", "tgi"))
+		w.add("  model: llama-3.2-1b\n  engine: {preset: %s%s}\n", w.one("vllm", "sglang", "tensorrt-llm", "tgi"),
+			w.engine(resource))
 	}
 	w.add("  replicas: %s\n", w.replicas(resource, 3))
 	w.asked()
@@ -169,24 +200,6 @@ func (w *servingSwarm) apart() {
 	w.autoscaler("apart-" + w.one("prefill", "decode"))
 }
 
-func (w *servingSwarm) autoscaler(target string) {
-	metric := w.one("vllm:num_requests_running", "vllm:num_requests_waiting", "DCGM_FI_DEV_GPU_UTIL", "nobody_shows_this")
-	switch w.IntN(3) {
-	case 0:
-		w.manifest(fmt.Sprintf("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: %s}\nspec:\n"+
-			"  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: %s}\n  minReplicas: 1\n  maxReplicas: %d\n"+
-			"  behavior: {scaleDown: {stabilizationWindowSeconds: %d}}\n  metrics:\n"+
-			"  - {type: Pods, pods: {metric: {name: %q}, target: {type: AverageValue, averageValue: %q}}}", target, target,
-			1+w.IntN(6), w.IntN(300), metric, strconv.Itoa(1+w.IntN(20))))
-	case 1:
-		w.manifest(fmt.Sprintf("apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: %s}\nspec:\n"+
-			"  scaleTargetRef: {name: %s}\n  pollingInterval: %d\n  cooldownPeriod: %d\n  minReplicaCount: %d\n"+
-			"  maxReplicaCount: %d\n  triggers:\n  - {type: prometheus, metadata: {serverAddress: \"http://p\", "+
-			"query: 'sum(%s)', threshold: %q}}", target, target, 5+w.IntN(60), w.IntN(300), w.IntN(2), 2+w.IntN(4),
-			w.one("inference_objective_running_requests", metric), strconv.Itoa(1+w.IntN(20))))
-	}
-}
-
 // jobs are training jobs beside the services.
 func (w *servingSwarm) jobs() {
 	w.add("trace:\n  generate:\n    name: t\n    jobs: %d\n    arrival: {process: poisson, load: {gpus: 8, factor: 0.8}}\n"+
@@ -202,7 +215,7 @@ func TestServingSwarm(t *testing.T) {
 	total := map[string]int64{}
 	for i := range *swarms {
 		seed := uint64(*firstSwarm + i)
-		text := newServingSwarm(seed)
+		w, text := newServingSwarm(seed)
 		old := runtime.GOMAXPROCS(1)
 		p, err := try(text)
 		runtime.GOMAXPROCS(4)
@@ -215,6 +228,7 @@ func TestServingSwarm(t *testing.T) {
 				t.Errorf("seed %d: another journal at GOMAXPROCS 4: %s", seed, difference(p.records, again.records))
 			}
 			checkServed(t, seed, p, total)
+			checkCauses(t, seed, w, p)
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d:\n%s", seed, text)
@@ -248,6 +262,9 @@ func checkServed(t *testing.T, seed uint64, p played, total map[string]int64) {
 	for _, r := range p.records {
 		switch b := r.Body.(type) {
 		case journal.Replica:
+			if state[b.Replica] == 4 && b.Service == "spread" {
+				state[b.Replica] = 0 // a group of pods comes again under its name
+			}
 			if now, before := order[b.State], state[b.Replica]; now < before || now == before && b.Speed == 0 &&
 				b.State != journal.ReplicaDraining { // said again when neighbours change its speed
 				t.Errorf("seed %d: at %s: replica %s is %s for the second time, or too late", seed, r.At, b.Replica, b.State)

@@ -47,6 +47,7 @@ var upstream sync.Mutex
 
 // NewWebhook returns the webhook of an API.
 func NewWebhook(store *kube.Store) (*Webhook, error) {
+	log.SetLogger(logr.Discard()) // else controller-runtime complains that nobody did
 	all, err := store.Client(nil, nil)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,6 @@ func (w *Webhook) Review(obj runtime.Object) (warnings []string, errs []error) {
 	}
 	upstream.Lock()
 	defer upstream.Unlock()
-	log.SetLogger(logr.Discard())
 	if err := (&v1alpha1.ScaledObject{}).SetupWebhookWithManager(webhookManager{w: w}, false); err != nil {
 		return nil, []error{fmt.Errorf("building KEDA's webhook: %w", err)}
 	}
