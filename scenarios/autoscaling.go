@@ -1,10 +1,12 @@
 package scenarios
 
 import (
+	"fmt"
 	"time"
 
 	"orrery/sim/model/startup"
 	"orrery/sim/plan"
+	"orrery/sim/strict"
 )
 
 // Metrics is the path of metrics from pods to controllers.
@@ -70,6 +72,50 @@ func (a *Autoscaling) SetDefaults() {
 	a.HPA.SetDefaults()
 	a.Karpenter.SetDefaults()
 	a.ClusterAutoscaler.SetDefaults()
+}
+
+// leastInterval is the shortest interval of a control loop: metrics-server refuses less than 10 s, and nobody scrapes or
+// scales more often than once a second.
+const leastInterval = Duration(time.Second)
+
+// checkAutoscaling checks intervals of control loops, and names of metrics and pools.
+func (s *Scenario) checkAutoscaling() {
+	p := s.doc.Problemf
+	for _, x := range []struct {
+		path  string
+		every Duration
+	}{{"metrics.scrape", s.Metrics.Scrape}, {"metrics.resource", s.Metrics.Resource},
+		{"autoscaling.hpa.syncPeriod", s.Autoscaling.HPA.SyncPeriod},
+		{"autoscaling.clusterAutoscaler.scanInterval", s.Autoscaling.ClusterAutoscaler.ScanInterval}} {
+		if s.doc.Has(x.path) && x.every < leastInterval {
+			p(x.path, "%s: %s is too short for the interval of a control loop; write at least %s", x.path, x.every, leastInterval)
+		}
+	}
+	for _, list := range []struct {
+		field string
+		rules []MetricRule
+	}{{"external", s.Metrics.External}, {"custom", s.Metrics.Custom}} {
+		first := map[string]int{}
+		for i, r := range list.rules {
+			path := fmt.Sprintf("metrics.%s[%d].name", list.field, i)
+			if k, twice := first[r.Name]; twice && r.Name != "" {
+				p(path, "%s: %q is the name of metrics.%s[%d], too; rename one", path, r.Name, list.field, k)
+			} else if r.Name == "" && s.doc.Has(path) {
+				p(path, "%s is empty; write what the autoscaler asks for", path)
+			}
+			first[r.Name] = i
+		}
+	}
+	var pools []string
+	for i := range s.Cluster.Pools {
+		pools = append(pools, s.Cluster.Pools[i].Name)
+	}
+	for _, name := range sortedKeys(s.Autoscaling.ClusterAutoscaler.Priorities) {
+		if !contains(pools, name) {
+			const path = "autoscaling.clusterAutoscaler.priorities"
+			p(path, "%s: there is no pool %q; %s", path, name, strict.Suggest(name, pools))
+		}
+	}
 }
 
 // HPAFlags are those of kube-controller-manager.

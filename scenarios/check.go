@@ -40,6 +40,7 @@ func (s *Scenario) check() {
 	s.checkWorkload()
 	s.checkTraining()
 	s.checkServices()
+	s.checkAutoscaling()
 	s.checkJobObjects()
 	s.checkSubmit()
 	s.checkProfiles()

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 
+	"orrery/sim/journal"
 	"orrery/sim/kube"
 	"orrery/sim/kwok/dra"
 	"orrery/sim/plan"
@@ -68,6 +69,21 @@ func (c *cluster) buildKarpenter() error {
 	if err := c.implyClasses(); err != nil {
 		return err
 	}
+	bought := slices.ContainsFunc(c.plan.Pools, func(p plan.Pool) bool {
+		return p.Elastic != nil && p.Elastic.By == plan.ByKarpenter
+	})
+	pools := slices.ContainsFunc(c.parts.manifests, func(m manifest) bool {
+		_, ok := karpenter.IsNodePool(m.object)
+		return ok
+	})
+	switch {
+	case !bought:
+		c.upstream.add("no-machines", "there are NodePools, but no pool of the cluster has elastic: {by: karpenter}: there are "+
+			"no machines to buy")
+	case !pools:
+		c.upstream.add("no-node-pool", "pools have elastic: {by: karpenter}, but there is no NodePool among the manifests: "+
+			"Karpenter buys nothing")
+	}
 	var flags plan.Karpenter
 	if c.plan.Autoscalers.Karpenter != nil {
 		flags = *c.plan.Autoscalers.Karpenter
@@ -76,7 +92,7 @@ func (c *cluster) buildKarpenter() error {
 	var err error
 	c.karpenter, err = karpenter.Start(karpenter.Params{Engine: c.engine,
 		Client: c.store.RESTConfig(c.limited(karpenter.DefaultQPS, karpenter.DefaultBurst)),
-		Mapper: c.store.RESTMapper(), Cloud: c.cloud.of(plan.ByKarpenter), Flags: flags, Record: c.record,
+		Mapper: c.store.RESTMapper(), Cloud: c.cloud.of(plan.ByKarpenter), Flags: flags, Record: c.karpenterSaid,
 		Promised: c.promised,
 		Informer: func(gvr schema.GroupVersionResource) (cache.SharedIndexInformer, error) {
 			g, err := informers.ForResource(gvr)
@@ -95,6 +111,15 @@ func (c *cluster) buildKarpenter() error {
 	}
 	c.cloud.onInterrupt(func(m cloud.Machine, _ units.Duration) { c.karpenter.Interrupt(m) })
 	return nil
+}
+
+// karpenterSaid records what Karpenter says. What it warns of about a NodePool, that no machine can be had by it above
+// all, stands in the result, too: nothing else need show it.
+func (c *cluster) karpenterSaid(b journal.Body) {
+	if x, ok := b.(journal.Condition); ok && x.Status == "Warning" && strings.HasPrefix(x.Object, "NodePool/") {
+		c.upstream.add("node-pool-warning", x.Object+": "+x.Type+": "+x.Message)
+	}
+	c.record(b)
 }
 
 // implyClasses creates the node classes that NodePools refer to and that are not among the manifests: what machines are

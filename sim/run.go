@@ -73,7 +73,7 @@ func Check(p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(checkTargets(x.manifests, p), admit(x.manifests, p))
+	return errors.Join(checkRules(p), checkTargets(x.manifests, p), admit(x.manifests, p))
 }
 
 func read(p *plan.Plan) (*parts, error) {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"orrery/sim/plan"
+	"orrery/sim/policy/metrics"
 )
 
 // checkTargets holds that services which come from the manifests are there, and that autoscalers scale something: an
@@ -54,6 +55,25 @@ func checkTargets(list []manifest, p *plan.Plan) error {
 			remedy = "write one of " + strings.Join(can, ", ")
 		}
 		errs = append(errs, fmt.Errorf("%s: spec.scaleTargetRef: there is no %s in namespace %s; %s", m.at, want, ns, remedy))
+	}
+	if len(errs) > 0 {
+		return &InputError{errors.Join(errs...)}
+	}
+	return nil
+}
+
+// checkRules holds that the plan's named metrics are expressions that Prometheus understands.
+func checkRules(p *plan.Plan) error {
+	var errs []error
+	for _, x := range []struct {
+		field string
+		rules []plan.ExternalMetric
+	}{{"external", p.Metrics.External}, {"custom", p.Metrics.Custom}} {
+		for i, r := range x.rules {
+			if _, err := metrics.Check(r.Query); err != nil {
+				errs = append(errs, fmt.Errorf("metrics.%s[%d].query, metric %q: %w", x.field, i, r.Name, err))
+			}
+		}
 	}
 	if len(errs) > 0 {
 		return &InputError{errors.Join(errs...)}
