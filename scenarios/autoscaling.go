@@ -74,8 +74,8 @@ func (a *Autoscaling) SetDefaults() {
 	a.ClusterAutoscaler.SetDefaults()
 }
 
-// leastInterval is the shortest interval of a control loop: metrics-server refuses less than 10 s, and nobody scrapes or
-// scales more often than once a second.
+// leastInterval is the shortest interval of a control loop. metrics-server refuses less than 10 s, and nobody scrapes
+// or scales more often than once a second.
 const leastInterval = Duration(time.Second)
 
 // checkAutoscaling checks intervals of control loops, and names of metrics and pools.
@@ -88,7 +88,8 @@ func (s *Scenario) checkAutoscaling() {
 		{"autoscaling.hpa.syncPeriod", s.Autoscaling.HPA.SyncPeriod},
 		{"autoscaling.clusterAutoscaler.scanInterval", s.Autoscaling.ClusterAutoscaler.ScanInterval}} {
 		if s.doc.Has(x.path) && x.every < leastInterval {
-			p(x.path, "%s: %s is too short for the interval of a control loop; write at least %s", x.path, x.every, leastInterval)
+			p(x.path, "%s: %s is too short for the interval of a control loop; write at least %s", x.path, x.every,
+				leastInterval)
 		}
 	}
 	for _, list := range []struct {

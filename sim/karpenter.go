@@ -78,8 +78,8 @@ func (c *cluster) buildKarpenter() error {
 	})
 	switch {
 	case !bought:
-		c.upstream.add("no-machines", "there are NodePools, but no pool of the cluster has elastic: {by: karpenter}: there are "+
-			"no machines to buy")
+		c.upstream.add("no-machines", "there are NodePools, but no pool of the cluster has elastic: {by: karpenter}: there "+
+			"are no machines to buy")
 	case !pools:
 		c.upstream.add("no-node-pool", "pools have elastic: {by: karpenter}, but there is no NodePool among the manifests: "+
 			"Karpenter buys nothing")

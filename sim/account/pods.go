@@ -225,7 +225,9 @@ func (f *Fold) preempt(b journal.Preempt) error {
 	if v == nil {
 		return fmt.Errorf("pod %s is preempted but does not exist, or is over", b.Victim)
 	}
-	if v.node == nil || v.node.name != b.Node {
+	// The scheduler deletes its victims by name (k8s.io/kubernetes v1.37.2 pkg/scheduler/util/utils.go, DeletePod has no
+	// precondition): in place of one that is gone it takes the pod that has its name by then, as those of sets have.
+	if (v.node == nil || v.node.name != b.Node) && v.job != nil {
 		return fmt.Errorf("pod %s is preempted on node %s, where it is not bound", b.Victim, b.Node)
 	}
 	if !v.preempted {
