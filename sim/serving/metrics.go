@@ -27,6 +27,9 @@ func newHistogram(seconds []float64) histogram {
 }
 
 func (h *histogram) add(d units.Duration, n int64) {
+	if h.bounds == nil { // the server does not show it
+		return
+	}
 	i, _ := slices.BinarySearch(h.bounds, d)
 	h.counts[i] += n
 	h.n += n

@@ -74,8 +74,7 @@ func boundsOf(preset string) bounds {
 	case plan.EngineBatch:
 		return bounds{}
 	}
-	return bounds{ttft: boundsTTFT, token: boundsToken, perOutput: boundsToken, e2e: boundsE2E, wait: boundsE2E,
-		inference: boundsE2E, prefill: boundsE2E, decode: boundsE2E}
+	return bounds{ttft: boundsTTFT, token: boundsToken, perOutput: boundsToken, e2e: boundsE2E, wait: boundsE2E}
 }
 
 // subject is what labels of a page name.
@@ -135,7 +134,8 @@ func with(labels []Label, name, value string) []Label {
 	return append(slices.Clone(labels), Label{name, value})
 }
 
-// pageVLLM is vLLM's (vllm/v1/metrics/loggers.py at 005a810, without what it calls deprecated).
+// pageVLLM is vLLM's (vllm/v1/metrics/loggers.py at 005a810, without what it calls deprecated and, as nobody scales on
+// them, without the times of the phases of a request and the histograms of its tokens).
 func pageVLLM(s subject) []line {
 	m, e := []Label{{"model_name", s.model}, {"engine", "0"}}, s.engine
 	return []line{
@@ -155,9 +155,6 @@ func pageVLLM(s subject) []line {
 		{name: "vllm:request_time_per_output_token_seconds", labels: m, times: perOutput},
 		{name: "vllm:e2e_request_latency_seconds", labels: m, times: endToEnd},
 		{name: "vllm:request_queue_time_seconds", labels: m, times: queueTime},
-		{name: "vllm:request_inference_time_seconds", labels: m, times: inference},
-		{name: "vllm:request_prefill_time_seconds", labels: m, times: prefill},
-		{name: "vllm:request_decode_time_seconds", labels: m, times: decode},
 		{name: "vllm:cache_config_info", value: one, labels: []Label{{"block_size", strconv.Itoa(e.BlockTokens)},
 			{"enable_prefix_caching", pythonBool(e.PrefixCaching)}, {"engine", "0"},
 			{"gpu_memory_utilization", strconv.FormatFloat(e.MemoryUtilization, 'f', -1, 64)},

@@ -52,7 +52,6 @@ func TestScrape(t *testing.T) {
 		"a vllm:time_to_first_token_seconds_sum model_name=chat engine=0":            0.12,
 		"a vllm:inter_token_latency_seconds_count model_name=chat engine=0":          90,
 		"a vllm:e2e_request_latency_seconds_bucket model_name=chat engine=0 le=0.3":  1,
-		"a vllm:request_prefill_time_seconds_count model_name=chat engine=0":         1,
 		"b nv_inference_request_success model=batch version=1":                       0,
 		" inference_objective_request_total model_name=chat target_model_name=chat":  3,
 		" inference_pool_ready_pods name=chat":                                       1,

@@ -29,6 +29,7 @@
 // # Simplifications
 //
 // All targets are scraped at the same instant (Prometheus spreads them over the interval), a scrape takes no time, and
-// service discovery is immediate. Native histograms are not scraped. One external metrics API serves both the plan's
+// service discovery is immediate; so is the adapter's of new names, which it lists every minute or ten (its flag
+// metrics-relist-interval). Native histograms are not scraped. One external metrics API serves both the plan's
 // expressions and KEDA's, which in a cluster would be two servers fighting for one APIService.
 package metrics
