@@ -21,6 +21,7 @@ type Choice[F Detector] struct {
 	Named       string                 // the user's word for the format; "" = find out
 	Canonical   string                 // name of the canonical format
 	IsCanonical func(head []byte) bool // says whether a file's first bytes are those of the canonical format
+	Also        []string               // names of formats of other kinds of traces that the caller reads, for messages
 	Or          string                 // what else to do about a file of no known format
 }
 
@@ -36,7 +37,8 @@ func Choose[F Detector](plain *bufio.Reader, name string, c Choice[F]) (format F
 		switch {
 		case i < 0:
 			return format, false, failed(Problem{File: name, Code: CodeUnknown,
-				Message: fmt.Sprintf("unknown format %q", c.Named), Fix: "formats: " + strings.Join(names, ", ")})
+				Message: fmt.Sprintf("unknown format %q", c.Named),
+				Fix:     "formats: " + strings.Join(append(names, c.Also...), ", ")})
 		case i == 0:
 			return format, true, nil
 		}

@@ -125,7 +125,7 @@ func choose(plain *bufio.Reader, name string, opts Options) (Format, error) {
 		or = "of requests: " + strings.Join(opts.Also, ", ") + "; " + or
 	}
 	f, canonical, err := Choose(plain, name, Choice[Format]{Formats: opts.Formats, Named: opts.Format,
-		Canonical: Canonical, IsCanonical: looksCanonical,
+		Canonical: Canonical, IsCanonical: looksCanonical, Also: opts.Also,
 		Or: or})
 	if canonical || err != nil {
 		return nil, err

@@ -37,14 +37,17 @@ func newModelList() *cobra.Command {
 		Example: "  orrery model list",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			w := c.OutOrStdout()
+			w, wide := c.OutOrStdout(), 18
+			for _, m := range training.Models() {
+				wide = max(wide, len(m.Name))
+			}
 			fmt.Fprintln(w, "Cards, for `orrery model show`:")
 			for _, k := range sim.Cards() {
-				fmt.Fprintf(w, "  %-18s %s\n", k.Name, k.Question)
+				fmt.Fprintf(w, "  %-*s %s\n", wide, k.Name, k.Question)
 			}
 			fmt.Fprintln(w, "\nNeural networks that can be trained or served (model: NAME):")
 			for _, m := range training.Models() {
-				fmt.Fprintf(w, "  %-18s %s\n", m.Name, shortModel(m))
+				fmt.Fprintf(w, "  %-*s %s\n", wide, m.Name, shortModel(m))
 			}
 			return nil
 		},

@@ -48,10 +48,14 @@ func newScenarioList() *cobra.Command {
 		Example: "  orrery scenario list",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			for _, e := range scenarios.List() {
-				fmt.Fprintf(c.OutOrStdout(), "%-18s %s\n", e.Name, strings.Join(strings.Fields(e.Description), " "))
+			list, wide := scenarios.List(), 0
+			for _, e := range list {
+				wide = max(wide, len(e.Name))
+			}
+			for _, e := range list {
+				fmt.Fprintf(c.OutOrStdout(), "%-*s %s\n", wide, e.Name, strings.Join(strings.Fields(e.Description), " "))
 				for _, need := range e.Needs {
-					fmt.Fprintf(c.OutOrStdout(), "%-18s   needs --set %s=FILE\n", "", need)
+					fmt.Fprintf(c.OutOrStdout(), "%-*s   needs --set %s=FILE\n", wide, "", need)
 				}
 			}
 			return nil
