@@ -132,3 +132,15 @@ func statusChanges() []func(*autoscalingv2.HorizontalPodAutoscaler) {
 		},
 	}
 }
+
+// TestSelectorText compares selectors as text with upstream's.
+func TestSelectorText(t *testing.T) {
+	for _, sel := range []*metav1.LabelSelector{nil, {}, {MatchLabels: map[string]string{}},
+		{MatchLabels: map[string]string{"b": "2", "a": "1", "example.com/c": ""}},
+		{MatchLabels: map[string]string{"a": "1"}, MatchExpressions: []metav1.LabelSelectorRequirement{
+			{Key: "b", Operator: metav1.LabelSelectorOpExists}}}} {
+		if got, want := selectorText(sel), metav1.FormatLabelSelector(sel); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

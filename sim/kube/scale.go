@@ -2,7 +2,10 @@ package kube
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -27,13 +30,13 @@ type scaleParts struct {
 func scalePartsOf(obj runtime.Object) (scaleParts, bool) {
 	switch o := obj.(type) {
 	case *appsv1.Deployment:
-		return scaleParts{o.Spec.Replicas, metav1.FormatLabelSelector(o.Spec.Selector), o.Status.Replicas,
+		return scaleParts{o.Spec.Replicas, selectorText(o.Spec.Selector), o.Status.Replicas,
 			func(obj runtime.Object, n int32) { obj.(*appsv1.Deployment).Spec.Replicas = &n }}, true
 	case *appsv1.ReplicaSet:
-		return scaleParts{o.Spec.Replicas, metav1.FormatLabelSelector(o.Spec.Selector), o.Status.Replicas,
+		return scaleParts{o.Spec.Replicas, selectorText(o.Spec.Selector), o.Status.Replicas,
 			func(obj runtime.Object, n int32) { obj.(*appsv1.ReplicaSet).Spec.Replicas = &n }}, true
 	case *appsv1.StatefulSet:
-		return scaleParts{o.Spec.Replicas, metav1.FormatLabelSelector(o.Spec.Selector), o.Status.Replicas,
+		return scaleParts{o.Spec.Replicas, selectorText(o.Spec.Selector), o.Status.Replicas,
 			func(obj runtime.Object, n int32) { obj.(*appsv1.StatefulSet).Spec.Replicas = &n }}, true
 	case *corev1.ReplicationController:
 		return scaleParts{o.Spec.Replicas, labels.SelectorFromSet(o.Spec.Selector).String(), o.Status.Replicas,
@@ -60,18 +63,40 @@ func Replicas(obj runtime.Object) (kind string, n int32, ok bool) {
 // scale returns the scale of an object.
 func (s *Store) scale(k *kind, ns, name string) (*autoscalingv1.Scale, error) {
 	obj := s.peek(k, ns, name)
-	if _, ok := scalePartsOf(k.newObject()); !ok {
+	if obj == nil {
+		if _, ok := scalePartsOf(k.newObject()); ok {
+			return nil, apierrors.NewNotFound(k.gvr.GroupResource(), name)
+		}
 		return nil, subresourceMissing(k, "scale")
 	}
-	if obj == nil {
-		return nil, apierrors.NewNotFound(k.gvr.GroupResource(), name)
+	if out := scaleOf(obj); out != nil {
+		return out, nil
 	}
-	return scaleOf(obj), nil
+	return nil, subresourceMissing(k, "scale")
 }
 
-// scaleOf makes the scale of an object that has one.
+// selectorText is metav1.FormatLabelSelector. Upstream validates every key and value with regular expressions, each
+// time; those of selectors of stored workloads are valid.
+func selectorText(sel *metav1.LabelSelector) string {
+	if sel == nil || len(sel.MatchLabels) == 0 || len(sel.MatchExpressions) > 0 {
+		return metav1.FormatLabelSelector(sel)
+	}
+	var b strings.Builder
+	for i, key := range slices.Sorted(maps.Keys(sel.MatchLabels)) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(key + "=" + sel.MatchLabels[key])
+	}
+	return b.String()
+}
+
+// scaleOf makes the scale of an object, nil if it has none.
 func scaleOf(obj runtime.Object) *autoscalingv1.Scale {
-	parts, _ := scalePartsOf(obj)
+	parts, ok := scalePartsOf(obj)
+	if !ok {
+		return nil
+	}
 	m := obj.(metav1.Object)
 	out := &autoscalingv1.Scale{
 		ObjectMeta: metav1.ObjectMeta{Name: m.GetName(), Namespace: m.GetNamespace(), UID: m.GetUID(),

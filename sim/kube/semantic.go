@@ -21,19 +21,19 @@ import (
 // plainEquality makes equality.Semantic, once in a process, compare what runs compare all the time without that work.
 var plainEquality = sync.OnceValue(func() error {
 	return equality.Semantic.AddFuncs(
-		samePlain[corev1.PodTemplateSpec],
-		samePlain[appsv1.DeploymentSpec],
-		samePlain[appsv1.DeploymentStatus],
-		samePlain[appsv1.ReplicaSetSpec],
-		samePlain[appsv1.ReplicaSetStatus],
-		samePlain[autoscalingv2.HorizontalPodAutoscalerSpec],
-		samePlain[autoscalingv2.HorizontalPodAutoscalerStatus],
+		SamePlain[corev1.PodTemplateSpec],
+		SamePlain[appsv1.DeploymentSpec],
+		SamePlain[appsv1.DeploymentStatus],
+		SamePlain[appsv1.ReplicaSetSpec],
+		SamePlain[appsv1.ReplicaSetStatus],
+		SamePlain[autoscalingv2.HorizontalPodAutoscalerSpec],
+		SamePlain[autoscalingv2.HorizontalPodAutoscalerStatus],
 	)
 })
 
-// samePlain is equality.Semantic.DeepEqual of types of the API that do not refer to themselves. What pointers of these
+// SamePlain is equality.Semantic.DeepEqual of types of the API that do not refer to themselves. What pointers of these
 // types point to is compared, never a whole object: upstream's server-side apply has its own rules for those.
-func samePlain[T any](a, b *T) bool {
+func SamePlain[T any](a, b *T) bool {
 	if a == b || a == nil || b == nil {
 		return a == b
 	}

@@ -18,7 +18,7 @@ import (
 // upstreamEquality is equality.Semantic as upstream has it, before a store adds to it.
 var upstreamEquality = equality.Semantic.Copy()
 
-// TestPlainEquality compares samePlain with equality.Semantic on random values, their copies, copies with one change
+// TestPlainEquality compares SamePlain with equality.Semantic on random values, their copies, copies with one change
 // somewhere, and copies in which what is empty is nil or the other way round.
 func TestPlainEquality(t *testing.T) {
 	if len(upstreamEquality.Equalities) != 6 {
@@ -60,7 +60,7 @@ func plainAgrees[T any, P interface {
 			disturb(rng, reflect.ValueOf(b).Elem())
 		}
 		want := upstreamEquality.DeepEqual(&a, b)
-		if got := samePlain(&a, b); got != want {
+		if got := SamePlain(&a, b); got != want {
 			t.Fatalf("%T: equal is %v, upstream says %v:\n%+v\n%+v", a, got, want, a, *b)
 		}
 		if want {
@@ -71,7 +71,7 @@ func plainAgrees[T any, P interface {
 		t.Errorf("%T: %d of 300 pairs were equal: the test says little", *new(T), equal)
 	}
 	var none *T
-	if samePlain(none, new(T)) || !samePlain(none, none) {
+	if SamePlain(none, new(T)) || !SamePlain(none, none) {
 		t.Errorf("%T: nil is not like nothing else", none)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"slices"
 
 	"github.com/kedacore/keda/v2/apis/keda/v1alpha1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"orrery/sim/journal"
+	"orrery/sim/kube"
 )
 
 // reconcile is Reconcile of controllers/keda/scaledobject_controller.go.
@@ -238,7 +238,7 @@ func (s *scaled) healthStatus(so *v1alpha1.ScaledObject) {
 // writeStatus writes the status of next when it differs from that of so, and records conditions that changed.
 func (c *Controller) writeStatus(so, next *v1alpha1.ScaledObject, s *scaled) {
 	next.Status.LastActiveTime = so.Status.LastActiveTime
-	if equality.Semantic.DeepEqual(so.Status, next.Status) {
+	if kube.SamePlain(&so.Status, &next.Status) {
 		return
 	}
 	if !s.lastActive.IsZero() {
