@@ -7,11 +7,11 @@ import (
 	"runtime/metrics"
 )
 
-// How much garbage a run may keep beside what lives. Runs allocate much and keep little: collecting at five times what
+// How much garbage a run may keep beside what lives. Runs allocate much and keep little: collecting at four times what
 // lives takes a fifth off the CPU time of small ones for some 100 MiB. Where much lives (a hundred thousand GPUs) that
 // would be gigabytes for nothing: a collection costs as much as what lives, and comes seldom already.
 const (
-	mostGarbage  = 400     // per cent of what lives
+	mostGarbage  = 300     // per cent of what lives
 	leastGarbage = 100     // however much lives
 	garbageLimit = 2 << 30 // bytes; between the two bounds above
 )
@@ -20,7 +20,7 @@ const (
 // program, and on one processor that is a long time, in which the program pays for every pointer it writes and all that
 // it allocates counts as alive: hundreds of MiB in a run of services, and with them the garbage that may be kept. So Go
 // itself begins only if there is more garbage than between two events should be, by this factor.
-const lateFactor = 1.25
+const lateFactor = 1.1
 
 // garbagePercent is how much garbage may be kept when live bytes live, in per cent of them.
 func garbagePercent(live uint64) int {
