@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	firstSwarm = flag.Int("swarm", 0, "number of the first random scenario with services")
+	firstSwarm = flag.Int("swarm", 1225, "number of the first random scenario with services")
 	swarms     = flag.Int("swarms", 12, "random scenarios with services")
 )
 
@@ -108,7 +108,7 @@ func (w *servingSwarm) cloud(name, by string) {
 		}
 	} else {
 		most := 1 + w.IntN(3)
-		w.bounds["NodeGroup//"+name] = scaleBound{0, int32(most)}
+		w.bounds["NodeGroup/"+name] = scaleBound{0, int32(most)}
 		e += fmt.Sprintf(", max: %d", most)
 	}
 	if w.coin() {
