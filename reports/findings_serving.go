@@ -128,7 +128,7 @@ func findIdleReplicas(d *result.Data) (Level, string, bool) {
 		if idle <= 0 || v.BusyFraction >= busyLittle {
 			continue
 		}
-		hours, money = hours+idle, money+clean(v.USD)*ratio(idle, v.GPUHours)
+		hours, money = hours+idle, money+float64(clean(v.USD)*ratio(idle, v.GPUHours))
 		parts = append(parts, fmt.Sprintf("%s (computing %s of the time)", name,
 			FormatShare(ratio(v.BusyHours, v.ReadyHours))))
 	}

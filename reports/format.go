@@ -92,7 +92,7 @@ func FormatShare(f float64) string {
 		return strconv.Itoa(int(f)*100) + " %"
 	case f > 0 && f < 0.0005:
 		return "< 0.1 %"
-	case f >= 0.985 && f < 0.9995 && math.Abs(f*100-math.Round(f*100)) < 1e-9: // what somebody wrote
+	case f >= 0.985 && f < 0.9995 && math.Abs(float64(f*100)-math.Round(f*100)) < 1e-9: // what somebody wrote
 		return FormatCount(f*100) + " %"
 	case f > 0 && f < 0.0995, f >= 0.985 && f < 0.9995:
 		return strconv.FormatFloat(f*100, 'f', 1, 64) + " %"

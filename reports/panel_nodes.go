@@ -104,7 +104,7 @@ func heatRow(block []result.Node, b bins) []float64 {
 		for _, n := range block {
 			for j := i; j < min(i+b.per, b.n, len(n.Heat)); j++ {
 				if v := float64(n.Heat[j]); finite(v) && v >= 0 {
-					sum += v * float64(n.GPUs)
+					sum += float64(v * float64(n.GPUs))
 					weight += float64(n.GPUs)
 				}
 			}

@@ -172,7 +172,7 @@ func (s *Scenario) planPool(pool *Pool) plan.Pool {
 // planPrice is the pool's own price, else the catalogue's.
 func (s *Scenario) planPrice(pool *Pool) plan.Price {
 	own, basis := pool.Price, s.basis(pool)
-	micro := func(usd float64) units.MicroUSD { return units.MicroUSD(usd*1e6 + 0.5) }
+	micro := func(usd float64) units.MicroUSD { return units.MicroUSD(float64(usd*1e6) + 0.5) }
 	switch {
 	case own != nil && own.USDPerNodeHour != nil:
 		return plan.Price{Known: true, PerNodeHour: micro(*own.USDPerNodeHour), Source: own.Source}

@@ -276,7 +276,8 @@ func (s *Scenario) checkSpread(at string, g namedGroup, homes []home) bool {
 
 // batchFits returns an error when a classic model does not fit the devices of a pod.
 func batchFits(b *BatchModel, g namedGroup, h home) error {
-	if have := float64(g.devices()) * h.device.MemoryMiB / 1024; b != nil && h.device.MemoryMiB > 0 && b.MemoryGiB > have {
+	have := float64(float64(g.devices()) * h.device.MemoryMiB / 1024)
+	if b != nil && h.device.MemoryMiB > 0 && b.MemoryGiB > have {
 		return fmt.Errorf("the model takes %.1f GiB, and %d × %s have %.1f GiB: %.1f GiB too little", b.MemoryGiB,
 			g.devices(), h.device.GPU, have, b.MemoryGiB-have)
 	}

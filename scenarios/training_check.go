@@ -120,7 +120,7 @@ func (s *Scenario) checkShape(at string, m *ModelShape) bool {
 	if problems > 0 {
 		return false
 	}
-	inside := float64(m.Vocabulary) * float64(m.Hidden)
+	inside := float64(float64(m.Vocabulary) * float64(m.Hidden))
 	if !m.Tied {
 		inside *= 2
 	}

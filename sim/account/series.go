@@ -145,8 +145,8 @@ func (h *heatScale) add(r *heatRow, from, to units.Time, used, capacity int64) {
 		}
 		stop := min(to, units.Time(i+1)*w)
 		span := stop.Sub(from).Seconds()
-		r.cells[i].used += float64(used) * span
-		r.cells[i].cap += float64(capacity) * span
+		r.cells[i].used += float64(float64(used) * span)
+		r.cells[i].cap += float64(float64(capacity) * span)
 		from = stop
 	}
 }

@@ -117,7 +117,7 @@ func (f *Fold) serviceHours(s *service, d *result.Data, row *result.Service, det
 	for _, h := range detail.ByPool {
 		for i := range d.Pools {
 			if d.Pools[i].Name == h.Pool {
-				d.Pools[i].ServingIdleHours += h.GPUHours * idle
+				d.Pools[i].ServingIdleHours += float64(h.GPUHours * idle)
 			}
 		}
 	}

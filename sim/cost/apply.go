@@ -144,7 +144,7 @@ func (a *applier) nodes(p *result.Pool, r *Rates) (units.MicroUSD, error) {
 		return m.usd(p.NodeHours * r.NodeUSD.Value), m.err
 	case cpu != nil && mem != nil:
 		p.PriceSource = cpu.Source
-		hour := float64(p.CPUMilli)/1000*cpu.Value + float64(p.MemoryMiB)/1024*mem.Value
+		hour := float64(float64(p.CPUMilli)/1000*cpu.Value) + float64(float64(p.MemoryMiB)/1024*mem.Value)
 		return m.usd(p.NodeHours * hour), m.err
 	}
 	a.warn(WarnUnpricedNodes, p.Nodes, "pool %s: nodes without GPU have no price; they count as 0 USD", p.Name)
@@ -170,7 +170,7 @@ func (a *applier) power(p *result.Pool, r *Rates) (parts, error) {
 			p.Name, p.GPUModel)
 	}
 	var m rounder
-	kWh := func(watts, hours float64) float64 { return watts * hours / 1000 * a.book.PUE.Value }
+	kWh := func(watts, hours float64) float64 { return float64(watts * hours / 1000 * a.book.PUE.Value) }
 	own := kWh(node, p.NodeHours)
 	usd := a.book.USDPerKWh.Value
 	if p.GPUs == 0 || p.CapacityHours == 0 {
@@ -209,7 +209,7 @@ func (a *applier) split(pool string, money units.MicroUSD) {
 	}
 	left := money
 	for i := range shares {
-		exact := float64(money) * (shares[i].hours / sum)
+		exact := float64(float64(money) * (shares[i].hours / sum))
 		floor := min(math.Floor(exact), float64(left))
 		shares[i].remainder = exact - floor
 		a.tenants[shares[i].tenant] += units.MicroUSD(floor)

@@ -123,7 +123,7 @@ func build(d *strict.Doc, f file, path string, y geometry) *Geometry {
 			d.Problemf(at, "no engines, though some are limited; add them or remove limited")
 		}
 		g.Profiles = append(g.Profiles, Profile{Name: p.Name, ID: c.ID, Compute: c.Compute, Slices: c.Slices,
-			Starts: c.Starts, Max: c.Max, MemoryMiB: int64(p.MemoryGiB*16+0.5) * 64, SMs: p.SMs, Engines: p.Engines})
+			Starts: c.Starts, Max: c.Max, MemoryMiB: int64(float64(p.MemoryGiB*16)+0.5) * 64, SMs: p.SMs, Engines: p.Engines})
 	}
 	for _, e := range y.Limited {
 		if engines[e] == nil {

@@ -46,7 +46,7 @@ func FromSeconds(s float64) Duration {
 	if s < 0 {
 		return -FromSeconds(-s)
 	}
-	return Duration(s*1e6+0.5) * Tick
+	return Duration(float64(s*1e6)+0.5) * Tick
 }
 
 // MilliGPU is an amount of GPU in thousandths of one physical GPU.

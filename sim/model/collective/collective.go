@@ -121,10 +121,10 @@ func inter(op Op, bytes float64, g Group) float64 {
 		sent = volume(op, k) * bytes / rails
 	}
 	slow := math.Max(g.Slow, 1)
-	t := sent / (nic * Efficiency(like) * 1e9) * slow
+	t := float64(sent / (nic * Efficiency(like) * 1e9) * slow)
 	// Latency of more nodes than were measured grows with the logarithm of their number (tree), that of fewer shrinks.
 	more := exact.Log2(float64(k)) - exact.Log2(float64(f.Nodes))
-	t += float64(2*more*(hopNetMicros+g.HopMicros)) * 1e-6
+	t += float64(2 * more * (hopNetMicros + g.HopMicros) * 1e-6)
 	return math.Max(t, sent/(nic*1e9))
 }
 
@@ -168,7 +168,7 @@ func pointToPoint(bytes float64, g Group) float64 {
 		nic = defaultNICGBs
 	}
 	slow := 1 + float64((math.Max(g.Slow, 1)-1)*peerSlow)
-	return float64(peerNetMicros+g.HopMicros)*1e-6 + float64(bytes/(nic*peerNet*1e9)*slow)
+	return float64((peerNetMicros+g.HopMicros)*1e-6) + float64(bytes/(nic*peerNet*1e9)*slow)
 }
 
 // Efficiency is what an adapter reaches of its rate in an all-reduce of bytes over nodes of 8 GPUs with adapters of

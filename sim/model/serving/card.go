@@ -235,7 +235,7 @@ func knee(clients, rates []float64) float64 {
 		if i == 0 {
 			return clients[0]
 		}
-		x := (kneePart*most - rates[i-1]) / (rates[i] - rates[i-1])
+		x := (float64(kneePart*most) - rates[i-1]) / (rates[i] - rates[i-1])
 		return clients[i-1] + float64(x*(clients[i]-clients[i-1]))
 	}
 	return math.Inf(1)

@@ -35,10 +35,10 @@ func speculationOf(s *plan.Speculative) speculation {
 	}
 	gain, power := 1.0, 1.0
 	for range s.Tokens {
-		power *= s.Acceptance
+		power = float64(power * s.Acceptance)
 		gain += power
 	}
-	return speculation{s.Tokens, int64(math.Floor(gain*tokenParts + 0.5)), tokenParts}
+	return speculation{s.Tokens, int64(math.Floor(float64(gain*tokenParts) + 0.5)), tokenParts}
 }
 
 // line is an iteration's time over the context of its decoding sequences, in fine units and parts of tokens.

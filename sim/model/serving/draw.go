@@ -13,7 +13,7 @@ func exponential(r *rand.Rand) float64 { return -exact.Log(1 - r.Float64()) }
 // normal draws from the standard normal distribution by the polar method (Marsaglia and Bray, SIAM Review 6, 1964).
 func normal(r *rand.Rand) float64 {
 	for {
-		x, y := 2*r.Float64()-1, 2*r.Float64()-1
+		x, y := float64(2*r.Float64())-1, float64(2*r.Float64())-1
 		s := float64(x*x) + float64(y*y)
 		if s > 0 && s < 1 {
 			return float64(x * math.Sqrt(-2*exact.Log(s)/s))

@@ -67,7 +67,7 @@ func (st *Step) addExperts(s Spec, par *parameters) {
 	// Each copy of a token is gathered, in the experts' precision, comes out of the first product in half precision, goes
 	// through the activation, and comes out of the second to be added up.
 	in := weightBytes(s.Engine.Precision)
-	row := float64(m.Hidden)*(2*in+2*halfBytes) + width*(4*halfBytes+in)
+	row := float64(float64(m.Hidden)*(float64(2*in)+2*halfBytes)) + float64(width*(4*halfBytes+in))
 	share := float64(s.Expert) // of the copies each GPU has its experts'
 	x.traffic = row * x.copies / share * float64(m.MoELayers) / (d.MemoryGBs * 1e9 * elementwise)
 }
@@ -82,7 +82,7 @@ func (x *experts) add(p *Parts, n int) {
 		part = x.touched[n]
 	}
 	met := x.count * part
-	rows := max(met*groupedFloor, (float64(n)*x.copies+met*groupedTile/2)/x.part)
+	rows := max(met*groupedFloor, (float64(float64(n)*x.copies)+float64(met*groupedTile/2))/x.part)
 	p.product(rows*x.row, part*x.all, groupedHide)
 	p.Memory += float64(float64(n) * x.traffic)
 }

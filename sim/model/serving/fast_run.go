@@ -26,7 +26,7 @@ func (f *Fast) within(u int64) int64 {
 		return 1
 	}
 	// more/2 k² + (first - more/2) k = need, solved without a difference of nearly equal numbers
-	half := float64(f.more) / 2
+	half := float64(float64(f.more) / 2)
 	b := float64(f.first) - half
 	root := math.Sqrt(float64(b*b) + float64(4*half*float64(need)))
 	k := min(max(int64(math.Ceil(2*float64(need)/(b+root))), 1), f.iterations)
@@ -174,7 +174,7 @@ func (f *Fast) moments(j, m, n int64) float64 {
 	pairs := c * (c - 1) / 2
 	sum := float64(a*c) + float64(b*pairs)
 	squares := float64(a*a*c) + float64(2*a*b*pairs) + float64(b*b*pairs*(2*c-1)/3)
-	half := float64(f.more) / 2
+	half := float64(float64(f.more) / 2)
 	return float64((float64(f.first)-half)*sum) + float64(half*squares)
 }
 

@@ -86,7 +86,7 @@ func (l Line) atLeast(seconds float64) Line {
 func (st *Step) line(decodes, prefillTokens int) Line {
 	_, part := st.micro(decodes + prefillTokens)
 	part *= st.fullest(decodes)
-	full := part * st.contextFull
+	full := float64(part * st.contextFull)
 	if st.contextWindow == 0 {
 		return Line{PerToken: full, Beyond: full, Knee: math.MaxInt64}
 	}

@@ -17,11 +17,11 @@ type shape struct{ *plan.Model }
 
 // embeddings is the parameters of input and output embedding.
 func (m shape) embeddings() float64 {
-	one := float64(m.Vocabulary) * float64(m.Hidden)
+	one := float64(float64(m.Vocabulary) * float64(m.Hidden))
 	if m.Tied {
 		return one
 	}
-	return 2 * one
+	return float64(2 * one)
 }
 
 func (m shape) head() int {
@@ -143,7 +143,7 @@ func (s Spec) gpus() string {
 }
 
 func (f Fit) leastCache(s Spec) float64 {
-	return f.TokenBytes * cacheShare(s) / float64(s.Pipeline) * float64(max(s.Engine.BlockTokens, 1)) / gib
+	return float64(f.TokenBytes * cacheShare(s) / float64(s.Pipeline) * float64(max(s.Engine.BlockTokens, 1)) / gib)
 }
 
 // fit computes the memory; KVTokens is 0 when there is too little.
@@ -155,19 +155,19 @@ func (s Spec) fit() Fit {
 	stage := perStage / float64(m.Layers)
 	weight := weightBytes(e.Precision)
 	quantised, half := s.outside()
-	dense := (float64(quantised*weight) + half*halfBytes) * stage
+	dense := float64((float64(quantised*weight) + float64(half*halfBytes)) * stage)
 	if s.Expert < 2 {
 		dense /= tp
 	}
-	ends := m.embeddings() * halfBytes // of the first and the last stage
+	ends := float64(m.embeddings() * halfBytes) // of the first and the last stage
 	if s.Pipeline > 1 && !m.Tied {
 		ends /= 2
 	}
 	if s.Expert < 2 { // data-parallel attention samples its own sequences, and has all of both embeddings
 		ends /= tp
 	}
-	f := Fit{BudgetGiB: s.Device.MemoryMiB / 1024 * e.MemoryUtilization, ReserveGiB: e.ReserveGiB}
-	f.WeightsGiB = (dense + float64(m.ExpertParams*weight*stage/tp) + ends) / gib
+	f := Fit{BudgetGiB: float64(s.Device.MemoryMiB / 1024 * e.MemoryUtilization), ReserveGiB: e.ReserveGiB}
+	f.WeightsGiB = float64((dense + float64(m.ExpertParams*weight*stage/tp) + ends) / gib)
 	layer := m.layerCacheBytes(e.KVBytes)
 	f.TokenBytes = TokenBytes(e.Model, e.KVBytes)
 	f.CacheGiB = math.Max(f.BudgetGiB-f.WeightsGiB-f.ReserveGiB, 0)
@@ -180,7 +180,7 @@ func (s Spec) fit() Fit {
 		// Windowed layers keep their window for each sequence at most; what that takes is set aside, unless holding all
 		// tokens in all layers leaves room for more.
 		windowed := float64(m.WindowLayers) / float64(m.Layers)
-		aside := float64(m.Window) * float64(e.MaxSequences) * mine * windowed
+		aside := float64(float64(m.Window) * float64(e.MaxSequences) * mine * windowed)
 		tokens = math.Max(tokens, (float64(f.CacheGiB*gib)-aside)/(mine*(1-windowed)))
 	}
 	block := float64(max(e.BlockTokens, 1))

@@ -116,7 +116,7 @@ const (
 // reserve is what an engine's GPU loses to context, communication buffers and activations.
 func reserve(e plan.Engine) float64 {
 	m := e.Model
-	activations := float64(e.MaxBatchedTokens) * float64(m.Hidden) * halfBytes * activationValues
+	activations := float64(float64(e.MaxBatchedTokens)*float64(m.Hidden)) * halfBytes * activationValues
 	logits := float64(e.MaxSequences) * float64(m.Vocabulary) * logitBytes
-	return contextGiB + math.Max(activations, logits)/gib
+	return contextGiB + float64(math.Max(activations, logits)/gib)
 }

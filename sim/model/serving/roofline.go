@@ -105,20 +105,20 @@ func newStep(s Spec, par *parameters) (*Step, error) {
 	st := &Step{hide: par.hide, sequence: par.sequence, stages: s.Pipeline, ranks: 1}
 
 	st.denseToken = 2 * (quantised/rate + half/(d.Half*1e12*par.gemm)) / tp
-	st.denseAll = (float64(quantised*weight) + half*halfBytes) / tp / read
+	st.denseAll = (float64(quantised*weight) + float64(half*halfBytes)) / tp / read
 	if s.Expert > 1 { // each GPU reads all of the attention's weights for its part of the tokens
 		st.denseAll *= tp
 		st.ranks = s.Tensor
 	}
 	st.addExperts(s, par)
-	head := float64(m.Vocabulary) * float64(m.Hidden) // half precision in quantised models too
+	head := float64(float64(m.Vocabulary) * float64(m.Hidden)) // half precision in quantised models too
 	// The last stage has it for every micro-batch, and the others wait for the last stage.
 	st.headToken = 2 * head / tp / (d.Half * 1e12 * par.gemm) * pp
 	st.headAll = head * halfBytes / tp / read * pp
 	if s.Expert > 1 { // likewise, and each samples its own tokens
 		st.headAll *= tp
 	}
-	st.wideToken = (par.wide*float64(m.Hidden)*float64(m.Layers) + m.inner()*(4*halfBytes+weight)) /
+	st.wideToken = (float64(par.wide*float64(m.Hidden)*float64(m.Layers)) + float64(m.inner()*(4*halfBytes+weight))) /
 		(d.MemoryGBs * 1e9 * par.weights)
 	if s.Expert > 1 {
 		st.wideToken /= tp
@@ -176,7 +176,7 @@ func touched(experts, k int) []float64 {
 	miss := 1 - float64(k)/float64(experts)
 	out, none := []float64{0}, 1.0
 	for none > 1e-6 && len(out) < 1<<16 {
-		none *= miss
+		none = float64(none * miss)
 		out = append(out, 1-none)
 	}
 	return out
@@ -192,7 +192,7 @@ func (st *Step) communication(s Spec, par *parameters) {
 			t = s.layerLinks(tokens, par)
 		}
 		if s.Pipeline > 1 {
-			sent := float64(s.Pipeline-1) * tokens * float64(m.Hidden) * halfBytes
+			sent := float64(float64(s.Pipeline-1)*tokens*float64(m.Hidden)) * halfBytes
 			t += sent / (collective.PeerGBs(s.link()) * 1e9)
 		}
 		if i > 0 {
@@ -208,7 +208,7 @@ func (s Spec) layerLinks(tokens float64, par *parameters) float64 {
 	m := shape{s.Engine.Model}
 	g := collective.Group{Link: s.link(), Ranks: s.Tensor, Domains: s.domains()}
 	g.Least = s.Tensor / g.Domains
-	bytes := tokens * float64(m.Hidden) * halfBytes
+	bytes := float64(tokens*float64(m.Hidden)) * halfBytes
 	if s.Expert < 2 {
 		return float64(2*m.Layers) * allReduce(bytes, g, par)
 	}
@@ -296,9 +296,9 @@ func (p Parts) ComputeBound() bool { return p.Compute > p.Memory+p.Links }
 // product adds matrix products to the parts: the longer of arithmetic and reading weights, and hide of the other.
 func (p *Parts) product(work, read, hide float64) {
 	if work > read {
-		p.Compute += work + float64(hide*read)
+		p.Compute += float64(work) + float64(hide*read)
 	} else {
-		p.Memory += read + float64(hide*work)
+		p.Memory += float64(read) + float64(hide*work)
 	}
 }
 
@@ -326,7 +326,7 @@ func (st *Step) base(decodes, prefillTokens int, prefillAttention int64, prefill
 	uneven := st.fullest(prefillSeqs)
 	own := t // of sequences' own work, as much as if all GPUs had what the fullest has
 	if uneven > 1 && prefillSeqs > 0 {
-		own += float64(float64(prefillTokens)*part) * (uneven - 1)
+		own += float64(float64(prefillTokens) * part * (uneven - 1))
 	}
 	p.product(own*st.denseToken, st.denseAll, st.hide)
 	st.experts.add(&p, n)
@@ -376,7 +376,7 @@ func (st *Step) waits(decodes, prefillSeqs int, busy float64) float64 {
 		return 0
 	}
 	n := float64(decodes + prefillSeqs)
-	least := n * st.front
+	least := float64(n * st.front)
 	if st.eager > 0 {
 		least = max(least, st.eager+float64(n*st.host))
 	}

@@ -199,8 +199,8 @@ func (r *row) single(par *parameters) float64 {
 	if r.Precision != plan.PrecisionHalf {
 		m := shape{r.spec.Engine.Model}
 		inputs := float64(m.Layers*(2*m.Hidden+m.Query)) + m.inner()
-		casts = float64(castsOfLayer*m.Layers)*castSeconds +
-			float64(tokens)*inputs*(halfBytes+fp8Bytes)/(r.spec.Device.MemoryGBs*1e9*elementwise)
+		casts = float64(float64(castsOfLayer*m.Layers)*castSeconds) +
+			float64(float64(tokens)*inputs*(halfBytes+fp8Bytes)/(r.spec.Device.MemoryGBs*1e9*elementwise))
 	}
 	if r.Prompt > 0 {
 		n := int64(r.Prompt)

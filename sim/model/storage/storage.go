@@ -93,7 +93,7 @@ func Useful(interval, write, back, betweenFailures units.Duration) float64 {
 	if interval <= 0 || betweenFailures <= 0 {
 		return 1
 	}
-	lost := (back.Seconds() + interval.Seconds()/2) / betweenFailures.Seconds()
+	lost := (back.Seconds() + float64(interval.Seconds()/2)) / betweenFailures.Seconds()
 	return math.Max(0, (1-lost)/(1+write.Seconds()/interval.Seconds()))
 }
 

@@ -42,7 +42,7 @@ func (w *world) uplinkGBs(layer, d int) float64 {
 func (w *world) charge(seconds float64) {
 	for l, yes := range w.passed {
 		if yes {
-			w.exposed[l] += seconds
+			w.exposed[l] += float64(seconds)
 		}
 	}
 }

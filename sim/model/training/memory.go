@@ -41,13 +41,13 @@ func MemoryOf(t *plan.Training, ranks int) Memory {
 		case plan.ShardFull:
 			out.States += part.params * (paramBytes + gradientBytes + adamBytes) / part.ranks
 		case plan.ShardOptimizer:
-			out.States += part.params * (paramBytes + gradientBytes + adamBytes/part.ranks)
+			out.States += float64(part.params * (paramBytes + gradientBytes + adamBytes/part.ranks))
 		default:
-			out.States += part.params * (paramBytes + gradientBytes + adamBytes)
+			out.States += float64(part.params * (paramBytes + gradientBytes + adamBytes))
 		}
 	}
 	if t.Sharding == plan.ShardFull { // two layers are there as a whole, one at work and one on its way
-		out.States += 2 * paramBytes * j.heldLayerParams()
+		out.States += float64(2 * paramBytes * j.heldLayerParams())
 	}
 	tensor := float64(t.Tensor)
 	layer := j.tokens * float64(m.Hidden) * keptBytes / tensor
@@ -57,14 +57,14 @@ func MemoryOf(t *plan.Training, ranks int) Memory {
 	}
 	kept, working := layer, 0.0
 	if t.Recompute == plan.RecomputeFull {
-		kept, working = j.tokens*float64(m.Hidden)*keptInput/tensor, layer
+		kept, working = float64(j.tokens*float64(m.Hidden))*keptInput/tensor, layer
 	}
 	// The first stage has a micro-batch in flight for each stage behind it; interleaving adds a part of one.
 	flight := math.Min(j.micro, float64(t.Pipeline)) * (1 + float64(t.Pipeline-1)/float64(t.Pipeline*t.Stages))
 	if t.Stages == 1 {
 		flight = math.Min(j.micro, float64(t.Pipeline))
 	}
-	out.Activations = kept*j.layers*flight + working
+	out.Activations = float64(kept*j.layers*flight) + working
 	if t.Pipeline == 1 {
 		out.Activations += logitBytes * j.tokens * float64(m.Vocabulary) / tensor
 	}

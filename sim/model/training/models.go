@@ -59,7 +59,7 @@ func (s Shape) Model() plan.Model {
 	if m.Experts > 0 {
 		one := float64(expertMatrices * s.Hidden * s.ExpertFFN)
 		m.ExpertParams = one * float64(s.Experts*s.MoELayers)
-		m.Active -= one * float64((s.Experts-s.TopK)*s.MoELayers)
+		m.Active -= float64(one * float64((s.Experts-s.TopK)*s.MoELayers))
 	}
 	return m
 }
@@ -101,11 +101,11 @@ func (m shape) experts() bool { return m.Experts > 0 }
 
 // embeddings is the parameters of the input and output embedding.
 func (m shape) embeddings() float64 {
-	one := float64(m.Vocabulary) * float64(m.Hidden)
+	one := float64(float64(m.Vocabulary) * float64(m.Hidden))
 	if m.Tied {
 		return one
 	}
-	return 2 * one
+	return float64(2 * one)
 }
 
 // layerParams is the parameters of one layer that a token is multiplied with: outside and inside experts.

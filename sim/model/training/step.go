@@ -138,7 +138,8 @@ func (j *job) microBatch() float64 {
 	if m.Kernels == plan.KernelsNone {
 		attention += passes / 3 * unfusedBytes * j.tokens * j.layers / t * float64(j.Sequence) * m.heads() / memory
 	}
-	wide := passes / 3 * (j.par.wide + permuteBytes*float64(m.TopK)) * j.tokens * j.layers / t * float64(m.Hidden) / memory
+	wide := passes / 3 * (j.par.wide + float64(permuteBytes*float64(m.TopK))) * j.tokens * j.layers / t *
+		float64(m.Hidden) / memory
 
 	// The output layer, on the last stage only: its share of a stage on average.
 	logits := 6 * j.tokens / t * float64(m.Vocabulary) * float64(m.Hidden) / float64(j.Pipeline)
@@ -250,8 +251,8 @@ func (j *job) tensor(w *world, t, used int) float64 {
 	if t < 2 {
 		return 0
 	}
-	bytes := j.tokens * float64(j.Model.Hidden) * half
-	times := 2 * (1 + j.forwardParts) * j.layers
+	bytes := float64(j.tokens*float64(j.Model.Hidden)) * half
+	times := float64(2 * (1 + j.forwardParts) * j.layers)
 	w.begin()
 	worst := 0.0
 	for first := 0; first < used; first += t {
@@ -276,7 +277,7 @@ func (j *job) context(w *world, t, c, used int) float64 {
 		return 0
 	}
 	m := shape{j.Model}
-	bytes := j.tokens * 2 * float64(m.KV) * half / float64(t)
+	bytes := float64(j.tokens*2*float64(m.KV)) * half / float64(t)
 	times := float64(c-1) * (2 + j.forwardParts) * j.layers
 	w.begin()
 	worst := 0.0
@@ -299,7 +300,7 @@ func (j *job) expert(w *world, t, e, used int) float64 {
 		return 0
 	}
 	m := shape{j.Model}
-	bytes := j.tokens / float64(t) * float64(m.Hidden) * float64(m.TopK) * half
+	bytes := float64(j.tokens/float64(t)*float64(m.Hidden)*float64(m.TopK)) * half
 	times := 2 * (1 + j.forwardParts) * float64(m.MoELayers) / float64(j.Pipeline)
 	if j.Precision != plan.PrecisionHalf { // what is dispatched forward is in fp8, half the bytes
 		times -= j.forwardParts / 2 * float64(m.MoELayers) / float64(j.Pipeline)
@@ -321,7 +322,7 @@ func (j *job) pipeline(w *world, t, p, perStage int) float64 {
 	if p < 2 {
 		return 0
 	}
-	bytes := j.tokens * float64(j.Model.Hidden) * half / float64(t)
+	bytes := float64(j.tokens*float64(j.Model.Hidden)) * half / float64(t)
 	w.begin()
 	worst := 0.0
 	passes := 2 * j.micro * float64(j.Stages)

@@ -74,7 +74,8 @@ func job(t *table.Table, b *table.Batch) traces.Job {
 	// gpu_time is duration × GPUs: a row where it is not has been damaged or comes from another filter.
 	const tolerance = time.Second
 	asked := t.Seconds("gpu_time").Seconds()
-	if want := run.Seconds() * float64(j.GPUs); asked-want > tolerance.Seconds() || want-asked > tolerance.Seconds() {
+	want := float64(run.Seconds() * float64(j.GPUs))
+	if asked-want > tolerance.Seconds() || want-asked > tolerance.Seconds() {
 		t.Fail(traces.CodeValue, "gpu_time is duration × num_gpus: correct the wrong one", "gpu_time is %g, expected %g",
 			asked, want)
 	}

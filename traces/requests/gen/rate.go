@@ -37,12 +37,12 @@ func newCycle(w []float64, slot, start float64, smooth bool) cycle {
 		c.w[i] = f / sum * float64(len(w))
 	}
 	if smooth { // slots then begin at the middles
-		c.start -= slot / 2
+		c.start -= float64(slot / 2)
 	}
 	return c
 }
 
-func (c cycle) index(t float64) float64 { return math.Floor((c.start + t) / c.slot) }
+func (c cycle) index(t float64) float64 { return math.Floor((c.start + float64(t)) / c.slot) }
 
 func (c cycle) end(t float64) float64 {
 	end := float64((c.index(t)+1)*c.slot) - c.start
