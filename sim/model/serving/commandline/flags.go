@@ -182,10 +182,10 @@ func wholeNumber(text string) (int64, error) {
 	n, err := strconv.ParseInt(t, 10, 40)
 	if err != nil && decimal {
 		x, err := strconv.ParseFloat(t, 64)
-		if err != nil || !(x > 0 && x < 1e9) {
+		if n = int64(x * float64(unit)); err != nil || !(x > 0 && x < 1e9) || n < 1 {
 			return 0, wrong
 		}
-		return int64(x * float64(unit)), nil
+		return n, nil
 	}
 	if err != nil || n < 1 || n > (1<<62)/unit {
 		return 0, wrong

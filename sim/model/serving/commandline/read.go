@@ -64,12 +64,14 @@ const (
 // container whose image and words name no known server has an empty Engine.
 func Read(c Container) (Server, error) {
 	words := expandAll(slices.Concat(c.Command, c.Args), c.Env)
-	if script, ok := shell(words); ok {
-		if found := inScript(script, c.Env); found != nil {
-			words = found
+	script, ok := shell(words)
+	s := Server{Engine: engineOf(words)}
+	if ok {
+		words = inScript(script, c.Env)
+		if found := engineOf(words); found != "" {
+			s.Engine = found
 		}
 	}
-	s := Server{Engine: engineOf(words)}
 	if s.Engine == "" {
 		s.Engine = engineOf([]string{c.Image})
 	}
@@ -81,7 +83,9 @@ func Read(c Container) (Server, error) {
 	if e.environment {
 		r.variables(c.Env)
 	}
-	r.words(words)
+	if r.words(words); ok && words == nil {
+		s.Unmodelled = append(s.Unmodelled, "those in the container's script, which starts no server in so many words")
+	}
 	r.settle()
 	if len(r.problems) > 0 {
 		return s, fmt.Errorf("%s", strings.Join(r.problems, "; "))
@@ -134,7 +138,8 @@ func shell(words []string) (script string, ok bool) {
 	return "", false
 }
 
-// inScript returns the words of the command in a script that starts a server; nil = none does.
+// inScript returns the words of the command in a script that starts a server; nil = none does. A word that only a shell
+// can expand, such as $(nvidia-smi -L | wc -l), stays as it is written.
 func inScript(script string, env map[string]string) (words []string) {
 	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
 	if err != nil {
@@ -146,8 +151,15 @@ func inScript(script string, env map[string]string) (words []string) {
 		if !ok || words != nil {
 			return words == nil
 		}
-		fields, err := expand.Fields(cfg, call.Args...)
-		if err == nil && engineOf(fields) != "" {
+		var fields []string
+		for _, word := range call.Args {
+			expanded, err := expand.Fields(cfg, word)
+			if err != nil {
+				expanded = []string{script[word.Pos().Offset():word.End().Offset()]}
+			}
+			fields = append(fields, expanded...)
+		}
+		if engineOf(fields) != "" {
 			words = fields
 		}
 		return true
@@ -222,6 +234,7 @@ func (r *reader) words(words []string) {
 			} else if next && (words[i+1] == "true" || words[i+1] == "false") {
 				i++
 				value = words[i]
+				word += " " + value
 			}
 		case !has && !next:
 			r.problems = append(r.problems, word+" has no value")
@@ -269,10 +282,8 @@ func (r *reader) settle() {
 	for i := range r.server.Settings {
 		if s := &r.server.Settings[i]; s.Field == ExpertParallel {
 			s.Field = Expert
-			if s.Value = value(Tensor); s.Value == "" {
-				s.Value = "1"
-			}
-			if strings.Contains(s.Flag, "false") || strings.Contains(s.Flag, "no-") {
+			all := s.Value == "true"
+			if s.Value = value(Tensor); s.Value == "" || !all {
 				s.Value = "1"
 			}
 			return

@@ -36,6 +36,16 @@ func TestRead(t *testing.T) {
 			"vllm tensor=2 maxSequences=2"},
 		"experts on all GPUs": {Container{Image: "vllm", Args: []string{"--enable-expert-parallel", "-tp", "8"}},
 			"vllm expert=8 tensor=8"},
+		"experts not on all GPUs": {Container{Image: "vllm", Args: []string{"-tp", "8", "--enable-expert-parallel", "false"}},
+			"vllm tensor=8 expert=1"},
+		"experts not on all GPUs, in a number": {Container{Image: "vllm", Args: []string{"-tp=8",
+			"--enable-expert-parallel=0"}}, "vllm tensor=8 expert=1"},
+		"a part of a token": {Container{Image: "vllm", Args: []string{"--max-model-len", "0.0001k"}},
+			"! --max-model-len 0.0001k: want a whole number of at least 1"},
+		"what only a shell knows": {Container{Command: []string{"sh", "-c", "vllm serve m --max-num-seqs 8 -tp $(nvidia-smi " +
+			"-L | wc -l)"}}, "! -tp $(nvidia-smi -L | wc -l): want a whole number of at least 1"},
+		"a script that starts nothing that is known": {Container{Image: "vllm", Command: []string{"sh", "-c", "./start.sh"}},
+			"vllm unmodelled: those in the container's script, which starts no server in so many words"},
 		"what no model knows": {Container{Image: "vllm", Args: []string{"--enforce-eager", "--quantization", "awq", "--port", "80"}},
 			"vllm unmodelled: --enforce-eager, --quantization awq"},
 		"a script with other commands": {Container{Command: []string{"bash", "-lc"}, Args: []string{
