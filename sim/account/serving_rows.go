@@ -14,9 +14,9 @@ type lives struct {
 }
 
 // replicaRow takes the new state of a replica.
-func (f *Fold) replicaRow(b *journal.Replica, r *replica, new bool) {
+func (f *Fold) replicaRow(b *journal.Replica, r *replica, fresh bool) {
 	l := &f.services.lives
-	if new {
+	if fresh {
 		r.row = len(l.replicas)
 		l.replicas = append(l.replicas, result.ReplicaRow{Service: b.Service, Group: b.Group, Replica: b.Replica,
 			GPUs: r.group.GPUs.GPUs(), CreatedSeconds: f.now.Seconds()})
@@ -115,7 +115,9 @@ func (l *lives) machineRow(now units.Time, b *journal.Machine) {
 func (f *Fold) rows(d *result.Data) {
 	l := &f.services.lives
 	for i := range l.replicas {
-		f.located(&l.replicas[i])
+		if row := &l.replicas[i]; row.GoneSeconds == nil { // a later pod may have the name of one that is gone
+			f.located(row)
+		}
 	}
 	for i := range l.machines {
 		m := &l.machines[i]

@@ -162,6 +162,30 @@ func TestServiceByHand(t *testing.T) {
 	}
 }
 
+// TestReplicaOfTheSameName: a pod that comes back under its name, as those of groups do, says nothing of the replica
+// before it, which never had a node.
+func TestReplicaOfTheSameName(t *testing.T) {
+	p := served(chatService())
+	p.at(0, journal.PodCreate{Pod: "default/chat-0", Service: "chat", GPUs: 2 * units.GPU, Slots: 2},
+		replicaIs(journal.ReplicaStarting))
+	p.at(time.Minute, replicaIs(journal.ReplicaGone), journal.PodDelete{Pod: "default/chat-0"})
+	p.pod(2*time.Minute, "default/chat-0", "chat", 0, 2)
+	p.at(2*time.Minute, replicaIs(journal.ReplicaStarting))
+	p.at(3*time.Minute, journal.Requests{Service: "chat", Span: 3 * time.Minute}, journal.End{Reason: "horizon"})
+	_, out, err := fold(p.recs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, bound := 60.0, 120.0
+	life := []result.ReplicaRow{
+		{Service: "chat", Group: "default/chat", Replica: "default/chat-0", GPUs: 2, GoneSeconds: &gone},
+		{Service: "chat", Group: "default/chat", Replica: "default/chat-0", GPUs: 2, Node: "n0", CreatedSeconds: 120,
+			BoundSeconds: &bound}}
+	if diff := cmp.Diff(life, out.data.Replicas); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestServiceFromFile holds that a journal file gives the same as the records of the run.
 func TestServiceFromFile(t *testing.T) {
 	recs := byHand().recs
