@@ -110,9 +110,9 @@ func sameOpaque(a, b any) bool {
 	case *resource.Quantity:
 		return a.Cmp(*b.(*resource.Quantity)) == 0
 	case *metav1.Time:
-		return a.UTC() == b.(*metav1.Time).UTC()
+		return a.UTC() == b.(*metav1.Time).UTC() //nolint:staticcheck // as equality.Semantic has it
 	case *metav1.MicroTime:
-		return a.UTC() == b.(*metav1.MicroTime).UTC()
+		return a.UTC() == b.(*metav1.MicroTime).UTC() //nolint:staticcheck // as equality.Semantic has it
 	case *metav1.FieldsV1:
 		return a.Equal(*b.(*metav1.FieldsV1))
 	}

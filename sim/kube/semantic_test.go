@@ -44,7 +44,7 @@ func plainAgrees[T any, P interface {
 			*q = *resource.NewMilliQuantity(c.Int63n(5000), "DecimalSI")
 		},
 		func(t *metav1.Time, c randfill.Continue) { t.Time = time.Unix(c.Int63n(5), c.Int63n(5)) },
-		func(f *metav1.FieldsV1, c randfill.Continue) { f.Raw = []byte(c.String(3)) },
+		func(f *metav1.FieldsV1, c randfill.Continue) { f.SetRawBytes([]byte(c.String(3))) },
 	)
 	equal := 0
 	for range 300 {
