@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"orrery/sim/fleet"
 	"orrery/sim/journal"
@@ -30,6 +31,7 @@ type devices struct {
 
 // devicePage is the part of an exporter's page about one pod, or about what nobody holds.
 type devicePage struct {
+	pod     types.UID
 	target  *metrics.Target
 	samples []metrics.Sample
 	seen    units.Time
@@ -39,10 +41,10 @@ func newDevices(c *cluster) *devices { return &devices{c: c, list: map[string]*d
 
 // wantsDevices reports whether somebody asks for what GPUs report; nobody looks at them otherwise.
 func wantsDevices(p *plan.Plan) bool {
-	const any = "DCGM_"
-	asks := func(m plan.ExternalMetric) bool { return strings.Contains(m.Query, any) }
+	const mark = "DCGM_"
+	asks := func(m plan.ExternalMetric) bool { return strings.Contains(m.Query, mark) }
 	return slices.ContainsFunc(p.Metrics.Custom, asks) || slices.ContainsFunc(p.Metrics.External, asks) ||
-		slices.ContainsFunc(p.Manifests, func(f plan.File) bool { return bytes.Contains(f.Data, []byte(any)) })
+		slices.ContainsFunc(p.Manifests, func(f plan.File) bool { return bytes.Contains(f.Data, []byte(mark)) })
 }
 
 // use is what is done with a device.
@@ -202,8 +204,18 @@ func (x *devices) pageOf(at units.Time, node, owner string, idle *devicePage) *d
 // page returns a page, a new one if there is none. key is a pod's, or the node's name.
 func (x *devices) page(at units.Time, key, node string) *devicePage {
 	p := x.list[key]
+	var id types.UID
+	if key != node && (p == nil || p.seen != at) {
+		if pod := x.pod(key); pod != nil {
+			id = pod.UID
+		}
+		if p != nil && id != "" && id != p.pod { // another pod, of the same name, perhaps on another node
+			x.end(at, key, p)
+			p = nil
+		}
+	}
 	if p == nil {
-		p = &devicePage{seen: -1}
+		p = &devicePage{seen: -1, pod: id}
 		x.list[key] = p
 		o := metrics.TargetOptions{HonorLabels: true, Labels: []metrics.Label{{Name: "job", Value: "dcgm-exporter"},
 			{Name: "node", Value: node}}}
@@ -241,17 +253,20 @@ func (x *devices) flush(at units.Time) {
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
-		p := x.list[key]
-		if p.seen != at {
-			p.samples = p.samples[:0]
-		}
-		if p.target == nil {
-			continue
-		}
-		x.c.metrics.store.Scrape(at, p.target, p.samples)
-		if p.seen != at {
-			x.c.metrics.store.Remove(at, p.target)
-			delete(x.list, key)
+		switch p := x.list[key]; {
+		case p.seen != at:
+			x.end(at, key, p)
+		case p.target != nil:
+			x.c.metrics.store.Scrape(at, p.target, p.samples)
 		}
 	}
+}
+
+// end ends the series of a page.
+func (x *devices) end(at units.Time, key string, p *devicePage) {
+	if p.target != nil {
+		x.c.metrics.store.Scrape(at, p.target, nil)
+		x.c.metrics.store.Remove(at, p.target)
+	}
+	delete(x.list, key)
 }

@@ -6,6 +6,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"orrery/sim"
+	"orrery/sim/engine"
 	"orrery/sim/journal"
 	"orrery/sim/units"
 )
@@ -118,6 +123,57 @@ func TestSharedDevices(t *testing.T) {
 	for i, want := range []int32{2, 8, 3} {
 		if got := probed(q, i, 4*time.Minute); got != want {
 			t.Errorf("shares, %d: %d, want %d", i, got, want)
+		}
+	}
+}
+
+// TestDevicesOfTheSameName: a pod that comes back under its name on another node, between two scrapes, shows the GPUs of
+// that node only.
+func TestDevicesOfTheSameName(t *testing.T) {
+	text := wholeNodes(t, 0.6) + probes(`(count(label_replace(DCGM_FI_DEV_GPU_UTIL{service="chat"}, "node", "$1", `+
+		`"Hostname", "(.+)") unless DCGM_FI_DEV_GPU_UTIL) or vector(0)) + 2`, `count(DCGM_FI_DEV_GPU_UTIL{service="chat"})`)
+	pods, nodes := corev1.SchemeGroupVersion.WithResource("pods"), corev1.SchemeGroupVersion.WithResource("nodes")
+	got, err := tryWith(func(p *sim.Params) {
+		*p = p.Built(func(h sim.Hands) {
+			h.Engine.At(units.Time(121*time.Second), engine.PhaseFault, "moves", func() {
+				for _, name := range []string{"chat-0", "chat-0-1"} {
+					obj, err := h.Store.Get(pods, "default", name)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					node, err := h.Store.Get(nodes, "", obj.(*corev1.Pod).Spec.NodeName)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					cordoned := node.(*corev1.Node).DeepCopy()
+					cordoned.Spec.Unschedulable = true
+					if _, err := h.Store.Update(cordoned, ""); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := h.Store.Delete(pods, "default", "chat-0", &metav1.DeleteOptions{}); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := map[string]bool{}
+	for _, r := range got.records {
+		if b, ok := r.Body.(journal.PodBind); ok && b.Pod == "default/chat-0" {
+			on[b.Node] = true
+		}
+	}
+	if len(on) != 2 {
+		t.Fatalf("the pod was on nodes %v", on)
+	}
+	for _, at := range []units.Duration{100 * time.Second, 3 * time.Minute, 4 * time.Minute} {
+		if wrong, all := probed(got, 0, at)-2, probed(got, 1, at); wrong != 0 || all != 16 {
+			t.Errorf("after %v %d of %d GPUs are said to be on another node", at, wrong, all)
 		}
 	}
 }
