@@ -29,8 +29,9 @@ race: ## tests of the packages without Kubernetes under the race detector
 # float64(a*b) + c. The uniform numbers of draw.go and step.go are exact products and may be fused. traces/gen is left
 # out: it draws by the platform's own logarithms.
 portable: ## that nothing is fused in the packages without Kubernetes
-	@! GOARCH=arm64 $(GO) build -gcflags='orrery/...=-S' $(PLAIN) 2>&1 | grep -E 'FN?M(ADD|SUB)[DS]' | \
-		grep -v -E '(serving|requests/gen)/(draw|step)\.go|traces/gen/|reports/reportstest/'
+	@f=$$(mktemp) && trap "rm -f $$f" EXIT && \
+		{ GOARCH=arm64 $(GO) build -gcflags='orrery/...=-S' $(PLAIN) >$$f 2>&1 || { tail -n 20 $$f; exit 1; }; } && \
+		! grep -E 'FN?M(ADD|SUB)[DS]' $$f | grep -v -E '(serving|requests/gen)/(draw|step)\.go|traces/gen/|reports/reportstest/'
 
 lint: ## formatting, vet and golangci-lint
 	@test -z "$$(gofmt -l cmd sim scenarios traces reports)" || { gofmt -l cmd sim scenarios traces reports; exit 1; }
@@ -63,7 +64,7 @@ golden: ## check that golden files are what the code writes
 update-golden: ## rewrite golden files; read the diff line by line before committing
 	$(GO) test ./sim/... ./scenarios/... ./traces/... ./reports/... -run 'Script|Golden' -rewrite -update
 
-verify: lint test ## what CI runs
+verify: lint portable test ## what CI runs
 	@test -z "$$(git status --porcelain)" || { git status --short; echo 'the tree is dirty'; exit 1; }
 
 clean: ## remove what was built

@@ -188,7 +188,7 @@ func findSizing(d *result.Data) (Level, string, bool) {
 		if takes := math.Ceil(peak / best); takes > ready {
 			return Warn, fmt.Sprintf("The peak of %s, %s requests a second, takes at least %s at the best rate that one has "+
 				"shown (%s a second); %s ready when most misses began.", d.Services[i].Name, about(peak),
-				plural(int64(takes), "replica"), FormatNumber(best), about(ready)+" were"), true
+				plural(int64(takes), "replica"), FormatNumber(best), about(ready)+" "+was(int64(math.Ceil(ready)))), true
 		}
 	}
 	return Info, "", false

@@ -87,7 +87,8 @@ func (c *cluster) buildServices() error {
 // serviceRecord declares a service in the journal.
 func serviceRecord(p *plan.Plan, s *plan.Service) journal.Service {
 	r := journal.Service{Service: s.Name, Namespace: s.Namespace, Engine: s.Engine.Preset, Precision: s.Engine.Precision,
-		TTFT: s.SLO.TTFT, TPOT: s.SLO.TPOT, E2E: s.SLO.E2E, Target: int64(s.SLO.Target*1e6 + 0.5), InPipeline: s.Requests < 0}
+		TTFT: s.SLO.TTFT, TPOT: s.SLO.TPOT, E2E: s.SLO.E2E, Target: int64(float64(s.SLO.Target*1e6) + 0.5),
+		InPipeline: s.Requests < 0}
 	if s.Engine.Model != nil {
 		r.Model = s.Engine.Model.Name
 	}
