@@ -1,6 +1,9 @@
 package catalog
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Node is a type of server or cloud instance. Figures that are not known are nil; Missing says why.
 type Node struct {
@@ -105,9 +108,17 @@ func (t Topology) Figures() []Named {
 	return l
 }
 
-// LookupNode returns the node type with the given key or alias; upper and lower case are the same. The error suggests
-// names.
+// LookupNode returns the node type with the given key, alias or cloud's name of the instance type; upper and lower case
+// are the same. The error suggests names.
 func (c *Catalog) LookupNode(name string) (Node, error) {
+	if _, named := c.nodes[strings.ToLower(name)]; !named {
+		// As the cloud writes it: p5.48xlarge. Of several node types of one the last counts, which a user gave.
+		for _, n := range slices.Backward(c.Nodes) {
+			if n.InstanceType != "" && strings.EqualFold(n.InstanceType, name) {
+				return n, nil
+			}
+		}
+	}
 	return lookup(c.nodes, c.Nodes, name, "node type",
 		func(n Node) []string { return slices.Concat(n.Aliases, []string{n.Key}) })
 }
