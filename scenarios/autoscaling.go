@@ -166,6 +166,8 @@ type ClusterAutoscaler struct {
 	ScaleDownEnabled bool `yaml:"scaleDownEnabled"`
 	// --scale-down-delay-after-add.
 	ScaleDownDelayAfterAdd Duration `yaml:"scaleDownDelayAfterAdd"`
+	// --scale-down-delay-after-delete; 0: the scan interval.
+	ScaleDownDelayAfterDelete Duration `yaml:"scaleDownDelayAfterDelete"`
 	// --scale-down-delay-after-failure.
 	ScaleDownDelayAfterFail Duration `yaml:"scaleDownDelayAfterFailure"`
 	// --scale-down-unneeded-time.
@@ -178,23 +180,41 @@ type ClusterAutoscaler struct {
 	GPUUtilizationThreshold float64 `yaml:"scaleDownGPUUtilizationThreshold" min:"0" max:"1"`
 	// --max-graceful-termination-sec.
 	MaxGracefulTermination Duration `yaml:"maxGracefulTermination"`
-	// --max-empty-bulk-delete.
+	// --max-scale-down-parallelism, formerly --max-empty-bulk-delete.
 	MaxEmptyBulkDelete int `yaml:"maxEmptyBulkDelete" min:"1" max:"10000"`
 	// --max-nodes-total; 0: no bound.
 	MaxNodesTotal int `yaml:"maxNodesTotal" min:"0" max:"200000"`
-	// --expander.
-	Expander string `yaml:"expander" enum:"random|most-pods|least-waste|price|priority"`
-	// With expander priority: pool → priority; the highest wins.
+	// --expander: random, most-pods, least-waste, least-nodes, price, priority, or several with commas between, of which
+	// each chooses among what the one before has left.
+	Expander string `yaml:"expander"`
+	// With expander priority: pool → priority; the highest wins. ConfigMap cluster-autoscaler-priority-expander in
+	// kube-system, if among the manifests, says so by regular expressions, as upstream has it.
 	Priorities map[string]int `yaml:"priorities"`
+	// --balance-similar-node-groups.
+	BalanceSimilarNodeGroups bool `yaml:"balanceSimilarNodeGroups"`
+	// --initial-node-group-backoff-duration.
+	InitialBackoff Duration `yaml:"initialNodeGroupBackoffDuration"`
+	// --max-node-group-backoff-duration.
+	MaxBackoff Duration `yaml:"maxNodeGroupBackoffDuration"`
+	// --skip-nodes-with-local-storage.
+	SkipNodesWithLocalStorage bool `yaml:"skipNodesWithLocalStorage"`
+	// --skip-nodes-with-system-pods.
+	SkipNodesWithSystemPods bool `yaml:"skipNodesWithSystemPods"`
+	// --ignore-daemonsets-utilization.
+	IgnoreDaemonSetsUtilization bool `yaml:"ignoreDaemonSetsUtilization"`
+	// --unremovable-node-recheck-timeout.
+	UnremovableRecheck Duration `yaml:"unremovableNodeRecheckTimeout"`
 }
 
-// SetDefaults takes upstream's (kubernetes/autoscaler cluster-autoscaler FAQ, commit 55c37cd).
+// SetDefaults takes upstream's (kubernetes/autoscaler cluster-autoscaler/config/flags, commit 01ea19e).
 func (c *ClusterAutoscaler) SetDefaults() {
 	*c = ClusterAutoscaler{ScanInterval: Duration(10 * time.Second), MaxNodeProvisionTime: Duration(15 * time.Minute),
 		ScaleDownEnabled: true, ScaleDownDelayAfterAdd: Duration(10 * time.Minute),
 		ScaleDownDelayAfterFail: Duration(3 * time.Minute), ScaleDownUnneededTime: Duration(10 * time.Minute),
 		ScaleDownUnreadyTime: Duration(20 * time.Minute), UtilizationThreshold: 0.5, GPUUtilizationThreshold: 0.5,
-		MaxGracefulTermination: Duration(10 * time.Minute), MaxEmptyBulkDelete: 10, Expander: "least-waste"}
+		MaxGracefulTermination: Duration(10 * time.Minute), MaxEmptyBulkDelete: 10, Expander: "least-waste",
+		InitialBackoff: Duration(5 * time.Minute), MaxBackoff: Duration(30 * time.Minute),
+		SkipNodesWithLocalStorage: true, SkipNodesWithSystemPods: true, UnremovableRecheck: Duration(5 * time.Minute)}
 }
 
 // Elastic says that a pool's nodes come and go: machines of a cloud, at an autoscaler's request. Such a pool may begin

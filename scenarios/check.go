@@ -41,6 +41,7 @@ func (s *Scenario) check() {
 	s.checkTraining()
 	s.checkServices()
 	s.checkAutoscaling()
+	s.checkExpander()
 	s.checkJobObjects()
 	s.checkSubmit()
 	s.checkProfiles()

@@ -370,3 +370,13 @@ func (s *Scenario) checkElastic(path string, pool *Pool) {
 		p(at, "%s: pools with driver dra, sharing fraction or repartition cannot be elastic; remove one", at)
 	}
 }
+
+// checkExpander checks how the Cluster Autoscaler chooses among node groups.
+func (s *Scenario) checkExpander() {
+	const at = "autoscaling.clusterAutoscaler.expander"
+	for name := range strings.SplitSeq(s.Autoscaling.ClusterAutoscaler.Expander, ",") {
+		if !slices.Contains(plan.Expanders, name) {
+			s.doc.Problemf(at, "%s: there is no expander %q; %s", at, name, strict.Suggest(name, plan.Expanders))
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 
 	"orrery/sim/model/serving"
@@ -357,5 +358,9 @@ func (c *ClusterAutoscaler) plan() *plan.ClusterAutoscaler {
 		UnreadyUnneeded: units.Duration(c.ScaleDownUnreadyTime), UtilizationThreshold: c.UtilizationThreshold,
 		GPUUtilizationThreshold: c.GPUUtilizationThreshold, Expander: c.Expander, Priorities: priorities,
 		MaxEmptyBulkDelete: c.MaxEmptyBulkDelete, MaxGracefulTermination: units.Duration(c.MaxGracefulTermination),
-		MaxNodesTotal: c.MaxNodesTotal}
+		MaxNodesTotal: c.MaxNodesTotal, BackoffInitial: units.Duration(c.InitialBackoff),
+		BackoffMax: units.Duration(c.MaxBackoff), SkipNodesWithLocalStorage: c.SkipNodesWithLocalStorage,
+		SkipSystemPods: c.SkipNodesWithSystemPods, IgnoreDaemonSets: c.IgnoreDaemonSetsUtilization,
+		BalanceSimilar: c.BalanceSimilarNodeGroups, UnremovableRecheck: units.Duration(c.UnremovableRecheck),
+		DelayAfterDelete: units.Duration(cmp.Or(c.ScaleDownDelayAfterDelete, c.ScanInterval))}
 }

@@ -152,7 +152,7 @@ func (v cloudView) Order(o cloud.Order) (cloud.Machine, error) {
 	known := false
 	for _, p := range x.elastic(v.by) {
 		if p.Elastic.InstanceType != o.InstanceType || p.Elastic.CapacityType != o.CapacityType ||
-			o.Zone != "" && !slices.Contains(zones(p), o.Zone) {
+			o.Zone != "" && !slices.Contains(zones(p), o.Zone) || o.Pool != "" && o.Pool != p.Name {
 			continue
 		}
 		if !known {

@@ -119,6 +119,12 @@ func TestExpanders(t *testing.T) {
 		"most-pods":   "map[large:1]", // the small group may have 1 node
 		"price":       "map[small:2]",
 		"priority":    "map[large:1]",
+		"least-nodes": "map[large:1]",
+		// Both take all pods.
+		"most-pods,least-waste": "map[small:2]",
+		"most-pods,least-nodes": "map[large:1]",
+		// By the ConfigMap.
+		"priority,least-nodes": "map[small:2]",
 	} {
 		p := autoscaled("small", "large")
 		p.Pools[0].CPUMilli, p.Pools[0].GPUsPerNode = 26_000, 4
@@ -128,6 +134,9 @@ func TestExpanders(t *testing.T) {
 		f.Expander, f.Priorities = expander, map[string]int{"large": 10, "small": 5}
 		if expander == "most-pods" {
 			p.Pools[0].Elastic.Max = 1
+		}
+		if expander == "priority,least-nodes" {
+			p.Manifests = []plan.File{{Name: "priorities.yaml", Data: []byte(priorityMap)}}
 		}
 		if expander == "price" {
 			p.Pools[0].Price.PerGPUHour, p.Pools[1].Price.PerGPUHour = 1_000_000, 2_000_000
@@ -157,6 +166,68 @@ func TestExpanders(t *testing.T) {
 	}
 	if len(taken) != 2 {
 		t.Errorf("taken: %v", taken)
+	}
+}
+
+// priorityMap is what users of the priority expander write.
+const priorityMap = `apiVersion: v1
+kind: ConfigMap
+metadata: {name: cluster-autoscaler-priority-expander, namespace: kube-system}
+data:
+  priorities: |-
+    10:
+    - .*arg.*
+    50:
+    - ^sm
+    - nothing
+`
+
+// TestPriorityMapBad: a ConfigMap that cannot be read leaves no choice, and the autoscaler says so once.
+func TestPriorityMapBad(t *testing.T) {
+	p := autoscaled("a")
+	p.Autoscalers.ClusterAutoscaler.Expander = "priority"
+	p.Horizon = 10 * time.Minute
+	p.Manifests = []plan.File{{Name: "priorities.yaml", Data: []byte(strings.Replace(priorityMap, ".*arg.*", "'[a'", 1))}}
+	got := act(t, p, []plan.Job{asks("j", 0, time.Minute, 8)}, func(sim.Hands) {})
+	if text := scaleLines(got.records); len(ordered(got.records)) > 0 || strings.Count(text, "PriorityConfigMapInvalid") != 1 {
+		t.Error(text)
+	}
+}
+
+// TestBalance shares a scale-up among groups that differ in their zones only.
+func TestBalance(t *testing.T) {
+	for balance, want := range map[bool]string{true: "map[a:3 b:2]", false: "map[a:5]"} {
+		p := autoscaled("a", "b", "c")
+		for i := range p.Pools {
+			p.Pools[i].Elastic.InstanceType, p.Pools[i].Elastic.Zones = "type", []string{p.Pools[i].Name}
+		}
+		p.Pools[2].Labels = map[string]string{"team": "other"}
+		f := p.Autoscalers.ClusterAutoscaler
+		f.BalanceSimilar, f.Expander, f.Priorities = balance, "priority", map[string]int{"a": 1}
+		jobs := many(5, func(i int) plan.Job { return asks(fmt.Sprintf("j%d", i), 0, time.Minute, 8) })
+		got := act(t, p, jobs, func(sim.Hands) {})
+		if n := fmt.Sprint(ordered(got.records)); n != want {
+			t.Errorf("balance %v: ordered %s, want %s", balance, n, want)
+		}
+	}
+}
+
+// TestRecheck: a node whose pod found no place is not looked at for five minutes, although there is one after three.
+func TestRecheck(t *testing.T) {
+	for recheck, want := range map[units.Duration]string{5 * time.Minute: "15m10s", 0: "13m10s"} {
+		p := autoscaled("a")
+		p.Horizon = 20 * time.Minute
+		p.Nodes = []plan.Node{{Name: "n0"}, {Name: "n1"}}
+		p.Autoscalers.ClusterAutoscaler.UnremovableRecheck = recheck
+		p.Manifests = []plan.File{{Name: "web.yaml", Data: fmt.Appendf(nil, deployment, 1, 1, 1, 0)}}
+		full, half := asks("full", 0, 3*time.Minute, 8), asks("half", units.Time(3*time.Minute), time.Hour, 4)
+		full.Require = []plan.Requirement{{Key: "kubernetes.io/hostname", Values: []string{"n1"}}}
+		half.Require = full.Require
+		got := act(t, p, []plan.Job{full, half}, func(sim.Hands) {})
+		text := scaleLines(got.records)
+		if !strings.Contains(text, want+" NodeGroup/a 2->1 node n0") {
+			t.Errorf("recheck after %s, want an end at %s:\n%s", recheck, want, text)
+		}
 	}
 }
 

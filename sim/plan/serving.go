@@ -300,7 +300,7 @@ type ClusterAutoscaler struct {
 	DelayAfterAdd, DelayAfterDelete, DelayAfterFailure          units.Duration
 	Unneeded, UnreadyUnneeded                                   units.Duration
 	UtilizationThreshold, GPUUtilizationThreshold               float64
-	Expander                                                    string // random, most-pods, least-waste, price or priority
+	Expander                                                    string // some of Expanders, with commas between
 	Priorities                                                  map[string]int
 	MaxEmptyBulkDelete                                          int
 	MaxGracefulTermination                                      units.Duration
@@ -308,7 +308,12 @@ type ClusterAutoscaler struct {
 	NewPodScaleUpDelay                                          units.Duration
 	BackoffInitial, BackoffMax                                  units.Duration
 	SkipNodesWithLocalStorage, SkipSystemPods, IgnoreDaemonSets bool
+	BalanceSimilar                                              bool           // node groups
+	UnremovableRecheck                                          units.Duration // of a node whose pods could not be moved
 }
+
+// Expanders are the strategies by which the Cluster Autoscaler chooses among node groups.
+var Expanders = []string{"least-nodes", "least-waste", "most-pods", "price", "priority", "random"}
 
 // Capacity types of machines, as Karpenter names them.
 const (

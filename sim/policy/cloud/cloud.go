@@ -39,6 +39,7 @@ type Order struct {
 	InstanceType string
 	CapacityType string
 	Zone         string // "" = any that has it
+	Pool         string // of the run, where it must be a certain one of several that have such machines
 	Labels       map[string]string
 	Annotations  map[string]string
 	Taints       []corev1.Taint // of the node when it registers

@@ -77,7 +77,9 @@ type Autoscaler struct {
 	lastAdd, lastDelete, lastFailure units.Time
 	unneeded                         map[string]units.Time // by node: since when
 	deleting                         map[string]bool       // by node; true = it is drained
+	stuck                            map[string]units.Time // nodes whose pods found no place, until when
 	serial                           map[string]int        // by group
+	priorities                       string                // text of the ConfigMap that was found bad
 	version                          uint64                // of the API at the last scan
 	quiet                            bool                  // the last scan left nothing to wait for
 }
@@ -102,7 +104,7 @@ func Start(p Params) *Autoscaler {
 	a := &Autoscaler{p: p, random: p.Random.Stream("cluster-autoscaler/expander"), told: map[types.UID]string{},
 		class: map[types.UID]string{}, known: map[string]bool{}, late: map[string]bool{}, lastAdd: never,
 		lastDelete: never, lastFailure: never, unneeded: map[string]units.Time{}, deleting: map[string]bool{},
-		serial: map[string]int{}}
+		stuck: map[string]units.Time{}, serial: map[string]int{}}
 	for _, g := range p.Groups {
 		a.groups = append(a.groups, &group{Group: g, failed: never})
 	}
@@ -129,7 +131,7 @@ func (a *Autoscaler) next(hope bool) {
 
 // scan is one iteration of the main loop. It reports whether there are pods that a later scan may help.
 func (a *Autoscaler) scan() (hope bool, err error) {
-	if version := a.p.Store.ResourceVersion(); a.quiet && version == a.version {
+	if version := a.p.Store.ResourceVersion(); a.quiet && version == a.version && !a.recheck() {
 		return false, nil
 	}
 	w, err := a.look()
@@ -145,6 +147,17 @@ func (a *Autoscaler) scan() (hope bool, err error) {
 	a.quiet = !added && !w.young && len(w.pending) == 0 && len(a.unneeded) == 0 && len(a.deleting) == 0 &&
 		!slices.ContainsFunc(a.groups, func(g *group) bool { return g.upcoming > 0 })
 	return hope, nil
+}
+
+// recheck reports whether it is time to look again at a node whose pods could not be moved.
+func (a *Autoscaler) recheck() bool {
+	now := a.p.Engine.Now()
+	for _, until := range a.stuck { // in no order
+		if until <= now {
+			return true
+		}
+	}
+	return false
 }
 
 // watchMachines counts what is on its way, and gives up what is too late.

@@ -3,7 +3,9 @@ package clusterautoscaler
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +19,8 @@ import (
 const (
 	annotationNoScaleDown = "cluster-autoscaler.kubernetes.io/scale-down-disabled" // of nodes
 	annotationSafe        = "cluster-autoscaler.kubernetes.io/safe-to-evict"       // of pods
+	annotationSafeVolumes = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+	annotationPodDelay    = "cluster-autoscaler.kubernetes.io/pod-scale-up-delay"
 )
 
 // candidate is a node that could go.
@@ -63,7 +67,7 @@ func (a *Autoscaler) scaleDown(w *world) {
 				c.group.size()-a.leaving(c.group)-going[c.group] <= c.group.Min {
 				continue
 			}
-			if empty && empties >= f.MaxEmptyBulkDelete || !empty && drains >= maxDrains {
+			if empties+drains >= f.MaxEmptyBulkDelete || !empty && drains >= maxDrains {
 				break
 			}
 			if empty {
@@ -89,6 +93,8 @@ func (a *Autoscaler) leaving(g *group) (n int) {
 // removable returns the nodes that are not needed: hardly used, and their pods can go elsewhere. Those that were so at
 // the last scan come first.
 func (a *Autoscaler) removable(w *world) (out []candidate) {
+	now := a.p.Engine.Now()
+	maps.DeleteFunc(a.stuck, func(_ string, until units.Time) bool { return until <= now })
 	var list []candidate
 	var others []*simNode // to which pods can be moved
 	for _, n := range w.nodes {
@@ -104,7 +110,7 @@ func (a *Autoscaler) removable(w *world) (out []candidate) {
 		}
 		c := candidate{node: n, group: g, unready: !ready(n.node, g.GPU)}
 		c.machine = g.machines[slices.IndexFunc(g.machines, func(m cloud.Machine) bool { return m.Node == n.node.Name })]
-		if a.eligible(c) {
+		if _, recently := a.stuck[n.node.Name]; !recently && a.eligible(c) {
 			list = append(list, c)
 		}
 	}
@@ -119,11 +125,9 @@ func (a *Autoscaler) removable(w *world) (out []candidate) {
 	})
 	for _, c := range list {
 		move, ok := a.toMove(w, c.node)
-		if !ok {
-			continue
-		}
 		rest := slices.DeleteFunc(slices.Clone(others), func(n *simNode) bool { return n == c.node })
-		if !moved(move, rest) {
+		if !ok || !moved(move, rest) {
+			a.stuck[c.node.node.Name] = now.Add(a.p.Flags.UnremovableRecheck)
 			continue
 		}
 		c.empty, others = len(move) == 0, rest
@@ -228,9 +232,13 @@ func (a *Autoscaler) blocks(w *world, p *corev1.Pod) bool {
 		f.SkipNodesWithLocalStorage && localStorage(p)
 }
 
-// localStorage reports whether a pod loses data when it is moved.
+// localStorage reports whether a pod loses data when it is moved that it does not call safe to lose.
 func localStorage(p *corev1.Pod) bool {
+	safe := strings.Split(p.Annotations[annotationSafeVolumes], ",")
 	return slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool {
+		if slices.Contains(safe, v.Name) {
+			return false
+		}
 		return v.HostPath != nil || v.EmptyDir != nil && v.EmptyDir.Medium != corev1.StorageMediumMemory
 	})
 }

@@ -48,8 +48,18 @@ func (a *Autoscaler) scaleUp(w *world) (added, hope bool) {
 		a.refuse(need, reasons, byClass)
 		return false, hope || w.young
 	}
-	added, failed := a.grow(best)
-	return added, hope || failed && a.hopes(best.group) || w.young
+	hope = hope || w.young
+	shares := a.shares(best, need)
+	for i, s := range shares {
+		part := *best
+		part.group, part.count = s.group, s.count
+		if i > 0 {
+			part.pods = nil // they are told of the first
+		}
+		grown, failed := a.grow(&part, best.pods)
+		added, hope = added || grown, hope || failed && a.hopes(s.group)
+	}
+	return added, hope
 }
 
 // hopes reports whether a group may help later.
@@ -192,19 +202,15 @@ func amount(q apiresource.Quantity, r corev1.ResourceName) int64 {
 	return q.Value()
 }
 
-// grow orders the nodes of an offer.
-func (a *Autoscaler) grow(o *option) (added, failed bool) {
+// grow orders the nodes of an offer, for pods.
+func (a *Autoscaler) grow(o *option, pods []*corev1.Pod) (added, failed bool) {
 	g, now := o.group, a.p.Engine.Now()
 	from, ordered := g.size(), 0
-	var pods []string
-	for _, p := range o.pods {
-		pods = append(pods, p.Namespace+"/"+p.Name)
-	}
-	reason := fmt.Sprintf("%d unschedulable pod(s), the first %s", len(pods), pods[0])
+	reason := fmt.Sprintf("%d unschedulable pod(s), the first %s/%s", len(pods), pods[0].Namespace, pods[0].Name)
 	for range o.count {
 		a.serial[g.Name]++
 		_, err := a.p.Cloud.Order(cloud.Order{Node: fmt.Sprintf("%s-ca-%d", g.Name, a.serial[g.Name]),
-			InstanceType: g.InstanceType, CapacityType: g.CapacityType, By: "NodeGroup/" + g.Name, Reason: reason})
+			InstanceType: g.InstanceType, CapacityType: g.CapacityType, Pool: g.Name, By: "NodeGroup/" + g.Name, Reason: reason})
 		if err != nil {
 			a.fail(g, now)
 			failed = true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,8 @@ import (
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"orrery/sim/units"
 )
 
 var (
@@ -69,7 +72,7 @@ func (a *Autoscaler) look() (*world, error) {
 		if pod.Spec.NodeName != "" || !a.unschedulable(pod) {
 			continue
 		}
-		if a.p.Engine.Clock().Sub(pod.CreationTimestamp.Time) < a.p.Flags.NewPodScaleUpDelay {
+		if a.p.Engine.Clock().Sub(pod.CreationTimestamp.Time) < a.delay(pod) {
 			w.young = true
 			continue
 		}
@@ -91,6 +94,15 @@ func (a *Autoscaler) look() (*world, error) {
 		w.budgets = append(w.budgets, obj.(*policyv1.PodDisruptionBudget))
 	}
 	return w, err
+}
+
+// delay is how old a pod must be before it is looked at. A pod may ask for longer than the flag says.
+func (a *Autoscaler) delay(p *corev1.Pod) units.Duration {
+	own, err := time.ParseDuration(p.Annotations[annotationPodDelay])
+	if err != nil {
+		own = 0
+	}
+	return max(own, a.p.Flags.NewPodScaleUpDelay)
 }
 
 func newNode(n *corev1.Node) *simNode {
