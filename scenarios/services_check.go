@@ -189,7 +189,11 @@ func (s *Scenario) checkFit(at string, v *Service, g namedGroup) {
 		if g.GPU != "" {
 			what += " of " + g.GPU
 		}
-		p(at, "%s: no pool offers %s; %s", at, what, strict.Suggest(resource, offered))
+		remedy := strict.Suggest(resource, offered)
+		if contains(offered, resource) { // but not of that GPU
+			remedy = "want one of: " + strings.Join(s.poolGPUs(), ", ")
+		}
+		p(at, "%s: no pool offers %s; %s", at, what, remedy)
 		return
 	}
 	if !s.checkDevices(at, v, g, homes) {
@@ -222,6 +226,17 @@ func (s *Scenario) checkFit(at string, v *Service, g namedGroup) {
 	if first != nil {
 		p(at, "%s: %v", at, first)
 	}
+}
+
+// poolGPUs lists the GPUs that pools have.
+func (s *Scenario) poolGPUs() []string {
+	keys := map[string]bool{}
+	for i := range s.Cluster.Pools {
+		if gpu, err := s.catalog.Lookup(s.Cluster.Pools[i].GPU); s.Cluster.Pools[i].GPU != "" && err == nil {
+			keys[gpu.Key] = true
+		}
+	}
+	return sortedKeys(keys)
 }
 
 // checkDevices holds that a replica has as many devices as its model is spread over, and that one node has those of a
