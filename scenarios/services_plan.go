@@ -254,6 +254,12 @@ func (s *Scenario) planStart(v *Service, g namedGroup, e plan.Engine) plan.Repli
 	out := startup.Default(weights, e.Preset, g.PodsPerReplica)
 	out.LazyPull, out.KeepWeights, out.Snapshot = x.LazyPull, x.KeepWeights, x.Snapshot
 	out.KeepCompiled = x.KeepCompiled
+	out.WeightsKey = fmt.Sprintf("%s %.4g GiB", v.Name, weights)
+	if e.Model != nil { // services of one model share its weights, where they are kept
+		out.WeightsKey = fmt.Sprintf("%s %s %.4g GiB", e.Model.Name, e.Precision, weights)
+	}
+	out.ServerKey = fmt.Sprintf("%s %s tensor %d pipeline %d expert %d", out.WeightsKey, e.Preset, g.Tensor, g.Pipeline,
+		g.Expert)
 	if x.Image != "" {
 		out.Image = x.Image
 	}

@@ -218,7 +218,7 @@ func (s *starts) run(x *start) {
 	}
 	spec := x.spec
 	if spec.Snapshot {
-		s.load(x, "snapshot/"+cmp.Or(spec.WeightsKey, spec.Image), spec.SnapshotGiB, spec.RestoreGBs, func(detail string) {
+		s.load(x, "snapshot/"+serverKey(&spec), spec.SnapshotGiB, spec.RestoreGBs, func(detail string) {
 			s.wait(x, s.span(x, spec.Restore), "restore of ", func() {
 				s.end(x, journal.StageSnapshot, detail)
 				x.loaded = spec.WeightsGiB
@@ -236,6 +236,11 @@ func (s *starts) run(x *start) {
 		x.loaded = spec.WeightsGiB
 		s.engine(x)
 	})
+}
+
+// serverKey names what is kept of a server that has started.
+func serverKey(spec *plan.ReplicaStart) string {
+	return cmp.Or(spec.ServerKey, spec.WeightsKey, spec.Image)
 }
 
 // load reads weights or a snapshot: from the node's disk when they are kept there, else from the object store.
@@ -261,7 +266,7 @@ func (s *starts) load(x *start, key string, gib, limit float64, next func(detail
 
 // engine initialises the server.
 func (s *starts) engine(x *start) {
-	takes, detail, key := x.spec.Engine, "", "compiled/"+cmp.Or(x.spec.WeightsKey, x.spec.Image)
+	takes, detail, key := x.spec.Engine, "", "compiled/"+serverKey(&x.spec)
 	if x.spec.KeepCompiled && x.node.images[key] {
 		takes, detail = x.spec.Compiled, "compiled before on the node"
 	}

@@ -233,6 +233,9 @@ type ReplicaStart struct {
 	WeightsKey string // name of the weights; nodes that have loaded them keep them on disk when KeepWeights
 	// KeepWeights keeps weights on the node's disk after the first load.
 	KeepWeights bool
+	// ServerKey names what is kept of a server that has started, snapshots and compiled code: other servers of the same
+	// weights, and with the same image, may not use it. "" = WeightsKey, or else Image.
+	ServerKey string
 	// LoadGBs is the most that the loader reads, GB/s, whatever the source.
 	LoadGBs float64
 	Engine  Spread // initialisation, compilation and graph capture
