@@ -17,7 +17,7 @@ import (
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/kubernetes"
 	v1 "sigs.k8s.io/lws/api/leaderworkerset/v1"
 
 	"orrery/sim/engine"
@@ -91,7 +91,7 @@ func (w *world) run(horizon time.Duration, script func(*world)) error {
 		}))
 	}
 	c, err := workloads.Start(workloads.Params{Engine: w.engine, Informers: factory(),
-		Client: func() *rest.Config { return w.store.RESTConfig(gate) }})
+		Client: func() (kubernetes.Interface, error) { return w.store.Workloads(gate) }})
 	if err != nil {
 		return err
 	}
