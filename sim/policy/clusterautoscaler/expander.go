@@ -1,8 +1,10 @@
 package clusterautoscaler
 
 import (
+	"maps"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -151,8 +153,8 @@ func parsePriorities(text string) (out []ranked, err error) {
 	if err := yaml.Unmarshal([]byte(text), &lists); err != nil {
 		return nil, err
 	}
-	for priority, list := range lists { // no order counts
-		for _, p := range list {
+	for _, priority := range slices.Sorted(maps.Keys(lists)) { // the first that is wrong is told
+		for _, p := range lists[priority] {
 			re, err := regexp.Compile(p)
 			if err != nil {
 				return nil, err
