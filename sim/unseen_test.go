@@ -29,7 +29,7 @@ func TestUnseen(t *testing.T) {
 		{"", "", "vllm:num_requests_waiting", ""},
 		{"preset: vllm", "preset: sglang", "vllm:num_requests_waiting", "DCGM_ (GPUs), service chat: sglang:…"},
 		{"preset: vllm", "preset: sglang", "sglang:num_queue_reqs", ""},
-		{sliced, sliced, "DCGM_FI_DEV_GPU_UTIL", "; write DCGM_FI_PROF_GR_ENGINE_ACTIVE: of"},
+		{sliced, sliced, "DCGM_FI_DEV_GPU_UTIL", "; write DCGM_FI_PROF_GR_ENGINE_ACTIVE: GPUs in MIG mode"},
 		{"count: 2", "count: 0", "vllm:num_requests_waiting", "; service chat would, but has had no replica that was ready"},
 	} {
 		var got []string
