@@ -46,6 +46,18 @@ func TestLoadUnknownName(t *testing.T) {
 	if _, err := Load("demo", []string{"cluster.pools.h100.nodes=2"}); err != nil {
 		t.Errorf("a shipped scenario is not found by its name: %v", err)
 	}
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"demo", "other"} {
+		if err := os.Mkdir(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Load("demo", nil); err != nil {
+		t.Errorf("results in a folder called like a shipped scenario hide it: %v", err)
+	}
+	if _, err := Load("other", nil); err == nil || !strings.Contains(err.Error(), "other is a folder; name a file") {
+		t.Errorf("a folder is taken for a scenario: %v", err)
+	}
 }
 
 // FuzzParse checks that no input makes Parse panic and that every problem has a place.

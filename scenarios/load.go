@@ -29,8 +29,13 @@ type place struct {
 // problem, each as file:line:column or as the flag, what is wrong and what to write instead.
 func Load(path string, overrides []string) (*Scenario, error) {
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && slices.Contains(names(), path) {
+	info, statErr := os.Stat(path)
+	folder := statErr == nil && info.IsDir() // as of the results of a shipped scenario, which are called like it
+	if (errors.Is(err, fs.ErrNotExist) || folder) && slices.Contains(names(), path) {
 		return Open(path, overrides)
+	}
+	if folder {
+		return nil, fmt.Errorf("%s is a folder; name a file in it, as %s", path, filepath.Join(path, "scenario.yaml"))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: there is no such file, and no shipped scenario of this name; %s", path,
