@@ -22,6 +22,9 @@ const (
 	policy                   // of the queue
 )
 
+// off is the value of a size that turns its feature off.
+const off = "off"
+
 // flag is a flag of an engine.
 type flag struct {
 	field Field
@@ -109,11 +112,14 @@ var engines = map[string]engine{
 func (f flag) value(text string) (value string, known bool, err error) {
 	switch f.kind {
 	case count:
+		if f.field == MaxModelTokens && (text == "auto" || text == "-1") { // vLLM: as much as fits
+			return "", false, nil
+		}
 		n, err := wholeNumber(text)
 		return strconv.FormatInt(n, 10), true, err
 	case sizeOrOff:
 		if text == "-1" || text == "0" {
-			return "", false, nil
+			return off, true, nil
 		}
 		n, err := wholeNumber(text)
 		return strconv.FormatInt(n, 10), true, err

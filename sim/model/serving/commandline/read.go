@@ -265,6 +265,9 @@ func (r *reader) take(f flag, text, written string) {
 	case value == "":
 		return // as by default
 	}
+	if value == off {
+		f.field, value = ChunkedPrefill, "false"
+	}
 	r.server.Settings = slices.DeleteFunc(r.server.Settings, func(s Setting) bool { return s.Field == f.field })
 	r.server.Settings = append(r.server.Settings, Setting{Field: f.field, Value: value, Flag: written})
 }

@@ -52,7 +52,9 @@ func TestRead(t *testing.T) {
 			"set -e\npip install x  # first\nexec python3 -m sglang.launch_server --model-path $MODEL --tp $TP \\\n" +
 				"  --chunked-prefill-size -1 --disable-radix-cache --mem-fraction-static 0.8\n"},
 			Env: map[string]string{"TP": "2"}},
-			"sglang tensor=2 prefixCaching=false memoryUtilization=0.8 unmodelled: --chunked-prefill-size -1"},
+			"sglang tensor=2 chunkedPrefill=false prefixCaching=false memoryUtilization=0.8"},
+		"as much context as fits": {Container{Image: "vllm", Args: []string{"--max-model-len", "auto", "-tp", "2"}},
+			"vllm tensor=2 unmodelled: --max-model-len auto"},
 		"variables as Kubernetes replaces them": {Container{Image: "x", Command: []string{"trtllm-serve", "m", "--tp_size",
 			"$(TP)", "--max_batch_size", "$(UNSET)"}, Env: map[string]string{"TP": "8"}},
 			"! --max_batch_size $(UNSET): want a whole number of at least 1"},
