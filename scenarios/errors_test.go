@@ -55,8 +55,8 @@ func TestLoadUnknownName(t *testing.T) {
 	if _, err := Load("demo", nil); err != nil {
 		t.Errorf("results in a folder called like a shipped scenario hide it: %v", err)
 	}
-	if _, err := Load("other", nil); err == nil || !strings.Contains(err.Error(), "other is a folder; name a file") {
-		t.Errorf("a folder is taken for a scenario: %v", err)
+	if _, err := Load("other", nil); err == nil || !strings.Contains(err.Error(), "other is a directory; name a file") {
+		t.Errorf("a directory is taken for a scenario: %v", err)
 	}
 }
 

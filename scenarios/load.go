@@ -35,7 +35,7 @@ func Load(path string, overrides []string) (*Scenario, error) {
 		return Open(path, overrides)
 	}
 	if folder {
-		return nil, fmt.Errorf("%s is a folder; name a file in it, as %s", path, filepath.Join(path, "scenario.yaml"))
+		return nil, fmt.Errorf("%s is a directory; name a file in it, as %s", path, filepath.Join(path, "scenario.yaml"))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: there is no such file, and no shipped scenario of this name; %s", path,
