@@ -131,28 +131,7 @@ func TestCompareSections(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range c.Sections {
-			where := fmt.Sprintf("%d/%s", i, s.ID)
-			texts := append([]string{s.Headline}, s.Notes...)
-			if s.Headline == "" || !strings.HasSuffix(strings.TrimRight(s.Headline, "”)"), ".") {
-				t.Errorf("%s: the headline %q is no sentence", where, s.Headline)
-			}
-			for _, f := range s.Findings {
-				texts = append(texts, f.Text)
-			}
-			for _, c := range s.Cards {
-				texts = append(texts, c.Label, c.Value, c.Sub)
-			}
-			for _, tab := range s.Tables {
-				texts = append(texts, checkTable(t, where, tab)...)
-			}
-			for _, c := range s.Charts {
-				checkChart(t, where, c)
-			}
-			for _, x := range texts {
-				if broken.MatchString(x) {
-					t.Errorf("%s: broken text %q", where, x)
-				}
-			}
+			checkSection(t, fmt.Sprintf("%d/%s", i, s.ID), s)
 		}
 	}
 }

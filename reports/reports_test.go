@@ -47,27 +47,33 @@ func TestSections(t *testing.T) {
 		}
 		for _, s := range sections {
 			where := name + "/" + s.ID
-			if s.Headline == "" || !strings.HasSuffix(strings.TrimRight(s.Headline, "”)"), ".") {
-				t.Errorf("%s: the headline %q is no sentence", where, s.Headline)
-			}
-			texts := append([]string{s.Headline}, s.Notes...)
-			for _, f := range s.Findings {
-				texts = append(texts, f.Text)
-			}
-			for _, c := range s.Cards {
-				texts = append(texts, c.Label, c.Value, c.Sub)
-			}
-			for _, tab := range s.Tables {
-				texts = append(texts, checkTable(t, where, tab)...)
-			}
-			for _, c := range s.Charts {
-				checkChart(t, where, c)
-			}
-			for _, x := range texts {
-				if broken.MatchString(x) {
-					t.Errorf("%s: broken text %q", where, x)
-				}
-			}
+			checkSection(t, where, s)
+		}
+	}
+}
+
+// checkSection checks what every section promises: a sentence above it, whole texts, tables and charts that hold.
+func checkSection(t *testing.T, where string, s reports.Section) {
+	t.Helper()
+	if s.Headline == "" || !strings.HasSuffix(strings.TrimRight(s.Headline, "”)"), ".") {
+		t.Errorf("%s: the headline %q is no sentence", where, s.Headline)
+	}
+	texts := append([]string{s.Headline}, s.Notes...)
+	for _, f := range s.Findings {
+		texts = append(texts, f.Text)
+	}
+	for _, c := range s.Cards {
+		texts = append(texts, c.Label, c.Value, c.Sub)
+	}
+	for _, tab := range s.Tables {
+		texts = append(texts, checkTable(t, where, tab)...)
+	}
+	for _, c := range s.Charts {
+		checkChart(t, where, c)
+	}
+	for _, x := range texts {
+		if broken.MatchString(x) {
+			t.Errorf("%s: broken text %q", where, x)
 		}
 	}
 }
