@@ -67,16 +67,7 @@ func (c directDeployments) UpdateStatus(ctx context.Context, d *appsv1.Deploymen
 	if len(o.DryRun) > 0 || d.Namespace != c.ns || d.Name == "" {
 		return c.DeploymentInterface.UpdateStatus(ctx, d, o)
 	}
-	out, err := c.apps.updateStatus(ctx, deploymentsGVR, d, func(old runtime.Object) runtime.Object {
-		if o := quickDeployment(old.(*appsv1.Deployment), d); o != nil {
-			return o
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out.(*appsv1.Deployment), nil
+	return updateStatus(ctx, c.apps, deploymentsGVR, d, quickDeployment)
 }
 
 type directReplicaSets struct {
@@ -91,25 +82,19 @@ func (c directReplicaSets) UpdateStatus(ctx context.Context, rs *appsv1.ReplicaS
 	if len(o.DryRun) > 0 || rs.Namespace != c.ns || rs.Name == "" {
 		return c.ReplicaSetInterface.UpdateStatus(ctx, rs, o)
 	}
-	out, err := c.apps.updateStatus(ctx, replicaSetsGVR, rs, func(old runtime.Object) runtime.Object {
-		if o := quickReplicaSet(old.(*appsv1.ReplicaSet), rs); o != nil {
-			return o
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out.(*appsv1.ReplicaSet), nil
+	return updateStatus(ctx, c.apps, replicaSetsGVR, rs, quickReplicaSet)
 }
 
 // updateStatus sends an update of an object's status. quick makes what is to be stored over old, or nothing if upstream
 // has to decide.
-func (c directApps) updateStatus(ctx context.Context, gvr schema.GroupVersionResource, obj writable,
-	quick func(old runtime.Object) runtime.Object) (out runtime.Object, err error) {
+func updateStatus[T writable](ctx context.Context, c directApps, gvr schema.GroupVersionResource, obj T,
+	quick func(old, obj T) T) (T, error) {
+	var none T
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return none, err
 	}
+	var out runtime.Object
+	var err error
 	s := c.store
 	k := s.kinds.byGVR[gvr]
 	call := Call{Verb: "update", Resource: gvr.GroupResource().String(), Namespace: obj.GetNamespace(),
@@ -118,7 +103,7 @@ func (c directApps) updateStatus(ctx context.Context, gvr schema.GroupVersionRes
 		err = s.transact(func() error {
 			old := s.peek(k, obj.GetNamespace(), obj.GetName())
 			if old != nil && !s.exact && checkVersion(k, obj, old.(metav1.Object), "status") == nil {
-				if now := quick(old); now != nil {
+				if now := quick(old.(T), obj); now != none {
 					out, err = s.put(k, old, now, "status", false)
 					return err
 				}
@@ -131,20 +116,21 @@ func (c directApps) updateStatus(ctx context.Context, gvr schema.GroupVersionRes
 		})
 	})
 	if err != nil {
-		return nil, apierrors.FromObject(statusError(err))
+		return none, apierrors.FromObject(statusError(err))
 	}
-	return out, nil
+	return out.(T), nil
 }
 
 // writable is an object with a protobuf form.
 type writable interface {
+	comparable
 	runtime.Object
 	metav1.Object
 	Marshal() ([]byte, error)
 }
 
 // received is an object as it arrives when it is sent.
-func received(k *kind, obj writable) (runtime.Object, error) {
+func received[T writable](k *kind, obj T) (runtime.Object, error) {
 	data, err := obj.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("encoding a %s: %w", k.gvk.Kind, err)
